@@ -1,0 +1,75 @@
+# Two commands do all the set-up on a bare machine: `make run` and `make test`.
+# Everything is made inside this folder: .venv, .cache and .data.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE ?=
+UV := $(BIN)/uv
+INSTALL = $(UV) pip sync --quiet --python $(BIN)/python --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help run up test test-fast lint types contracts bench lock clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(UV): requirements/uv.lock
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the PATH. Install Python 3.11 or newer, or name it: make run PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(0 if sys.version_info >= (3, 11) else f"error: Python 3.11 or newer is needed, {sys.executable} is {v}. Name a newer one: make run PYTHON=/path/to/python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "error: the virtual environment could not be made. On Debian: apt-get install python3-venv; or free disk space."; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.lock
+	@touch $@
+
+$(VENV)/.installed-run: requirements/run.lock pyproject.toml | $(UV)
+	@echo "Installing the platform into $(VENV) ..."
+	@test -e $(VENV)/.installed-dev || $(INSTALL) requirements/run.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.lock pyproject.toml | $(UV)
+	@echo "Installing the development tools into $(VENV) ..."
+	@$(INSTALL) requirements/dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.installed-run
+
+run: $(VENV)/.installed-run  ## Materialise everything on real bundled prices and print the results
+	@$(BIN)/fintech run
+
+up: $(VENV)/.installed-run  ## Serve the Dagster UI, its daemon and the API on loopback
+	@$(BIN)/fintech up
+
+test: lint types contracts  ## Lint, types, import contracts and every test that needs no Docker
+	@$(BIN)/pytest
+
+test-fast: $(VENV)/.installed-dev  ## Unit and architecture tests only
+	@$(BIN)/pytest tests/unit tests/architecture tests/golden
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	@$(BIN)/mypy
+
+contracts: $(VENV)/.installed-dev
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|serve
+	@$(BIN)/python -m tests.bench $(ONLY)
+
+# One resolution for all: the slices' locks are cut out of the development lock's versions.
+LOCK = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package fintech-platform \
+	--custom-compile-command "make lock" pyproject.toml
+lock: | $(UV)  ## Resolve every dependency again, with hashes
+	@$(LOCK) --extra dev --upgrade -o requirements/dev.lock requirements/build.in
+	@$(LOCK) --extra local -c requirements/dev.lock -o requirements/run.lock requirements/build.in
+	@for slice in market-data risk simulation forecast serving dagster-host; do \
+		$(LOCK) --extra $$slice -c requirements/dev.lock -o requirements/$$slice.lock requirements/build.in; done
+	@echo uv | $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/uv.lock -
+
+clean:  ## Delete everything that was made here, the data included
+	@rm -rf $(VENV) .cache .data .pytest_cache .mypy_cache .ruff_cache
