@@ -1,0 +1,1 @@
+"""The pipeline: a functional core (measures, models, rules) and its Dagster shell."""

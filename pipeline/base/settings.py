@@ -1,0 +1,119 @@
+"""The only reader of the environment. Everything else receives a `Settings`."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.base.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+"""Where ``workspace.yaml`` and ``dagster.yaml`` lie."""
+
+Environment = Literal["local", "staging", "production"]
+
+
+class Settings(BaseSettings):
+    """What the environment may set. `.env.example` lists the same names (a test keeps the two equal)."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    environment: Environment = Field("local", validation_alias="FINTECH_ENV")
+    data_dir: Path = Field(PROJECT_ROOT / ".data", validation_alias="FINTECH_DATA_DIR")
+    provider: str = Field("bundled", validation_alias="FINTECH_PROVIDER")
+    port_offset: int = Field(0, ge=0, le=50_000, validation_alias="FINTECH_PORT_OFFSET")
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    dagster_database_url: SecretStr | None = Field(None, validation_alias="DAGSTER_DATABASE_URL")
+    jwt_secret: SecretStr | None = Field(None, validation_alias="JWT_SECRET")
+    service_api_key: SecretStr | None = Field(None, validation_alias="SERVICE_API_KEY")
+    host: str = Field("127.0.0.1", validation_alias="HOST")
+    port: int | None = Field(None, ge=1, le=65_535, validation_alias="PORT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+
+    @cached_property
+    def app_version(self) -> str:
+        """Version of the installed distribution."""
+        return version("fintech-platform")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a developer's own machine, where no login is asked on loopback."""
+        return self.environment == "local"
+
+    def require(self, *names: str) -> None:
+        """Refuse to go on while one of the named fields is empty.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming each missing environment variable.
+        """
+        missing = [env_name(name) for name in names if getattr(self, name) is None]
+        if missing:
+            raise ConfigurationError(
+                f"FINTECH_ENV={self.environment} needs {', '.join(missing)}, which the environment does not set",
+                "Set each of them (see .env.example), or use FINTECH_ENV=local on your own machine.",
+                exit_code=2,
+            )
+
+
+def env_name(field: str) -> str:
+    """The environment variable behind a field of `Settings`."""
+    return str(Settings.model_fields[field].validation_alias)
+
+
+def load_settings() -> Settings:
+    """Read the environment and ``.env``.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the first variable whose value cannot be used.
+    """
+    try:
+        return Settings()
+    except ValueError as error:  # pydantic's own report runs over several lines
+        first = getattr(error, "errors", list)()[0]
+        raise ConfigurationError(
+            f"{first['loc'][0]}={first['input']!r} cannot be used: {first['msg']}",
+            "Correct it in the environment or in .env (see .env.example).",
+            exit_code=2,
+        ) from error
+
+
+def process_environment(settings: Settings, database_url: str, dagster_url: str) -> dict[str, str]:
+    """What a process of the platform, this one or a child, needs besides the inherited environment.
+
+    Parameters
+    ----------
+    database_url, dagster_url
+        Of the application's and of Dagster's own database on the same server.
+    """
+    home = settings.data_dir / "dagster"
+    return {
+        "DATABASE_URL": database_url,
+        "DAGSTER_DATABASE_URL": dagster_url,
+        "DAGSTER_HOME": str(home),
+        # Without it each materialisation event is a round trip of its own (ADR 0001).
+        "DAGSTER_EVENT_BATCH_SIZE": "1000",
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "NUMBA_CACHE_DIR": str(settings.data_dir / "numba"),
+    }
+
+
+def export_environment(variables: dict[str, str]) -> None:
+    """Set variables for this process and its children, before the libraries that read them are imported."""
+    os.environ.update(variables)
+
+
+def inherited_environment() -> dict[str, str]:
+    """A copy of this process's environment, for a child process."""
+    return dict(os.environ)
