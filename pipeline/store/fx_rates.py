@@ -1,0 +1,41 @@
+"""Foreign exchange reference rates against the euro."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from psycopg import Connection
+from sqlalchemy import Double, String, Table
+
+from pipeline.store.reading import Window, read_newest
+from pipeline.store.schema import METADATA, Unit, column, key, session_key, writer
+
+FX_RATE = Table(
+    "fx_rate",
+    METADATA,
+    key("currency", String(3), "ISO 4217 currency."),
+    session_key(),
+    column(
+        "units_per_euro",
+        Double(),
+        "Units of the currency for one euro, as the ECB publishes.",
+        Unit("currency per EUR", minimum=0),
+        nullable=False,
+    ),
+    writer(),
+    comment="Daily ECB reference rates of every currency against the euro.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FxRate:
+    """A rate on one day."""
+
+    session: date
+    units_per_euro: float
+
+
+def read_fx_rates(connection: Connection, currency: str, window: Window) -> list[FxRate]:
+    """The newest rates of a currency inside a window, oldest first."""
+    return read_newest(connection, FX_RATE, {"currency": currency}, window, FxRate)

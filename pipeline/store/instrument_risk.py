@@ -1,0 +1,25 @@
+"""Rolling risk measures of instruments: one row an instrument and session."""
+
+from __future__ import annotations
+
+from psycopg import Connection
+from sqlalchemy import Integer, Table
+
+from pipeline.store.reading import Window, read_newest
+from pipeline.store.risk_columns import RiskRow, measure_columns
+from pipeline.store.schema import METADATA, key, session_key, writer
+
+INSTRUMENT_RISK = Table(
+    "instrument_risk",
+    METADATA,
+    key("instrument_id", Integer(), "Instrument."),
+    session_key(),
+    *measure_columns(),
+    writer(),
+    comment="Rolling 252-session risk measures of every instrument.",
+)
+
+
+def read_instrument_risk(connection: Connection, instrument_id: int, window: Window) -> list[RiskRow]:
+    """The newest rows of an instrument inside a window, oldest first."""
+    return read_newest(connection, INSTRUMENT_RISK, {"instrument_id": instrument_id}, window, RiskRow)

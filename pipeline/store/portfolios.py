@@ -1,0 +1,161 @@
+"""Portfolios and their positions: made by users, read by the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+from psycopg.errors import UniqueViolation
+from sqlalchemy import (
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Identity,
+    Integer,
+    String,
+    Table,
+    Text,
+    func,
+)
+
+from pipeline.base.errors import InvalidInputError, NotFoundError
+from pipeline.base.types import REBALANCING_POLICIES, Rebalancing
+from pipeline.store import materializations
+from pipeline.store.schema import METADATA, Unit, column
+
+PORTFOLIOS_INPUT = "portfolios"
+"""Asset key under which a change of the portfolios is recorded as an input of the pipeline."""
+
+PORTFOLIO = Table(
+    "portfolio",
+    METADATA,
+    column("id", Integer(), "Number of the portfolio.", primary_key=True, server_default=Identity(always=True)),
+    column("slug", Text(), "Short name in addresses, if it has one.", unique=True),
+    column("name", Text(), "Name as the owner wrote it.", nullable=False),
+    column("base_currency", String(3), "ISO 4217 currency of its value.", nullable=False),
+    column("rebalancing", Text(), "When it returns to its target weights.", nullable=False),
+    column("created_at", DateTime(timezone=True), "When it was made.", nullable=False, server_default=func.now()),
+    CheckConstraint(f"rebalancing IN {REBALANCING_POLICIES}", name="rebalancing"),
+    comment="Portfolios.",
+)
+
+POSITION = Table(
+    "position",
+    METADATA,
+    column("portfolio_id", Integer(), "Portfolio.", nullable=False, primary_key=True, autoincrement=False),
+    column("instrument_id", Integer(), "Instrument.", nullable=False, primary_key=True, autoincrement=False),
+    column("quantity", Double(), "Units held, negative if short.", Unit("units")),
+    column("target_weight", Double(), "Share of the value to return to.", Unit("fraction of value")),
+    CheckConstraint("num_nonnulls(quantity, target_weight) = 1", name="quantity_or_weight"),
+    comment="What a portfolio holds: units, or target weights.",
+)
+# Users write these few rows, so references are enforced here, unlike on bulk result tables (ADR 0003).
+POSITION.append_constraint(ForeignKeyConstraint(["portfolio_id"], ["portfolio.id"], ondelete="CASCADE"))
+POSITION.append_constraint(ForeignKeyConstraint(["instrument_id"], ["instrument.id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A holding: `quantity` units, or a `target_weight`; exactly one of them."""
+
+    instrument_id: int
+    symbol: str
+    quantity: float | None = None
+    target_weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPortfolio:
+    """A portfolio before it has a number."""
+
+    name: str
+    rebalancing: Rebalancing
+    positions: tuple[Position, ...]
+    base_currency: str = "USD"
+    slug: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """A stored portfolio."""
+
+    id: int
+    slug: str | None
+    name: str
+    base_currency: str
+    rebalancing: Rebalancing
+    created_at: datetime
+    positions: tuple[Position, ...]
+
+
+_COLUMNS = "id, slug, name, base_currency, rebalancing, created_at"
+
+
+def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
+    """Store a portfolio and mark the pipeline's portfolio results as out of date.
+
+    Returns
+    -------
+    int
+        Number of the new portfolio.
+
+    Raises
+    ------
+    InvalidInputError
+        If the slug is taken.
+    """
+    try:
+        row = connection.execute(
+            "INSERT INTO portfolio (slug, name, base_currency, rebalancing) VALUES (%s, %s, %s, %s) RETURNING id",
+            [portfolio.slug, portfolio.name, portfolio.base_currency, portfolio.rebalancing],
+        ).fetchone()
+    except UniqueViolation as error:
+        raise InvalidInputError(f"The slug {portfolio.slug!r} is taken", "Choose another one.") from error
+    assert row is not None
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO position (portfolio_id, instrument_id, quantity, target_weight) VALUES (%s, %s, %s, %s)",
+            [(row[0], p.instrument_id, p.quantity, p.target_weight) for p in portfolio.positions],
+        )
+    materializations.touch(connection, PORTFOLIOS_INPUT, run_id="portfolio created", code_version="")
+    return int(row[0])
+
+
+def read_portfolios(connection: Connection) -> list[Portfolio]:
+    """Every portfolio with its positions, ordered by id."""
+    portfolios = connection.execute(f"SELECT {_COLUMNS} FROM portfolio ORDER BY id").fetchall()
+    positions = _read_positions(connection, [row[0] for row in portfolios])
+    return [Portfolio(*(*row, positions.get(row[0], ()))) for row in portfolios]
+
+
+def read_portfolio(connection: Connection, reference: str) -> Portfolio:
+    """The portfolio of an id or a slug.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM portfolio WHERE id::text = %s OR slug = %s", [reference, reference]
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"No portfolio has the id or slug {reference!r}", "GET /api/v1/portfolios lists yours.")
+    return Portfolio(*(*row, _read_positions(connection, [row[0]]).get(row[0], ())))
+
+
+def _read_positions(connection: Connection, portfolio_ids: Sequence[int]) -> dict[int, tuple[Position, ...]]:
+    found: dict[int, tuple[Position, ...]] = {}
+    for portfolio_id, *values in connection.execute(
+        """
+        SELECT portfolio_id, instrument_id, symbol, quantity, target_weight
+        FROM position JOIN instrument ON instrument.id = instrument_id
+        WHERE portfolio_id = ANY(%s) ORDER BY portfolio_id, symbol
+        """,
+        [list(portfolio_ids)],
+    ):
+        found[portfolio_id] = (*found.get(portfolio_id, ()), Position(*values))
+    return found

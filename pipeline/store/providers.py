@@ -1,0 +1,33 @@
+"""Providers in use, and what every reader of their data must be told."""
+
+from __future__ import annotations
+
+from psycopg import Connection
+from sqlalchemy import Table, Text
+
+from pipeline.store.schema import METADATA, column, key
+
+PROVIDER = Table(
+    "provider",
+    METADATA,
+    key("name", Text(), "Name of the provider."),
+    column("notice", Text(), "Warning that every surface shows beside its data."),
+    comment="Providers whose data is stored.",
+)
+
+
+def record_provider(connection: Connection, name: str, notice: str | None) -> None:
+    """Remember a provider and its notice; an unchanged row is not written."""
+    connection.execute(
+        """
+        INSERT INTO provider AS known (name, notice) VALUES (%s, %s)
+        ON CONFLICT (name) DO UPDATE SET notice = excluded.notice
+        WHERE known.notice IS DISTINCT FROM excluded.notice
+        """,
+        [name, notice],
+    )
+
+
+def read_notices(connection: Connection) -> list[str]:
+    """The notices of every provider in use."""
+    return [row[0] for row in connection.execute("SELECT notice FROM provider WHERE notice IS NOT NULL ORDER BY name")]

@@ -1,0 +1,79 @@
+"""Return quantile forecasts: one row an instrument, session and model, a column a level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from psycopg import Connection
+from sqlalchemy import Date, Double, Integer, SmallInteger, Table, Text
+
+from pipeline.store.reading import Window, read_newest
+from pipeline.store.schema import METADATA, RETURN, SESSIONS, column, key, session_key, writer
+
+QUANTILE_LEVELS = (0.01, 0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975, 0.99)
+
+
+def quantile_name(level: float) -> str:
+    """Column of a level: ``quantile_0010`` is the 1 % quantile, in tenths of a percent."""
+    return f"quantile_{round(level * 1000):04d}"
+
+
+QUANTILE_FORECAST = Table(
+    "quantile_forecast",
+    METADATA,
+    key("instrument_id", Integer(), "Instrument."),
+    session_key("as_of"),
+    key("model", Text(), "Forecast model."),
+    column("horizon_sessions", SmallInteger(), "Sessions ahead.", SESSIONS, nullable=False),
+    *(
+        column(quantile_name(level), Double(), f"{level:.1%} quantile of the return.", RETURN, nullable=False)
+        for level in QUANTILE_LEVELS
+    ),
+    column(
+        "es_0010",
+        Double(),
+        "Expected shortfall below the 1 % quantile; positive loss.",
+        RETURN,
+        nullable=False,
+    ),
+    column(
+        "es_0025",
+        Double(),
+        "Expected shortfall below the 2.5 % quantile; positive loss.",
+        RETURN,
+        nullable=False,
+    ),
+    column("model_version", Text(), "Version of the model.", nullable=False),
+    column("trained_through", Date(), "Last session that entered the model's fit.", nullable=False),
+    writer(),
+    comment="Daily forecasts of every instrument's next return distribution.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileForecastRow:
+    """A stored quantile forecast."""
+
+    as_of: date
+    model: str
+    model_version: str
+    trained_through: date
+    horizon_sessions: int
+    quantile_0010: float
+    quantile_0025: float
+    quantile_0050: float
+    quantile_0250: float
+    quantile_0500: float
+    quantile_0750: float
+    quantile_0950: float
+    quantile_0975: float
+    quantile_0990: float
+    es_0010: float
+    es_0025: float
+    materialization_id: int
+
+
+def read_quantile_forecasts(connection: Connection, instrument_id: int, window: Window) -> list[QuantileForecastRow]:
+    """The newest forecasts of an instrument inside a window, oldest first."""
+    return read_newest(connection, QUANTILE_FORECAST, {"instrument_id": instrument_id}, window, QuantileForecastRow)

@@ -1,0 +1,90 @@
+"""The read that most answers need: the newest rows of one subject, as typed records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import TYPE_CHECKING, TypeVar
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+from sqlalchemy import Table
+
+from pipeline.store.schema import session_column
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Row = TypeVar("Row", bound=DataclassInstance)
+else:
+    Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which sessions of a series to read.
+
+    Parameters
+    ----------
+    start, end
+        First and last session, both included; None leaves that side open.
+    limit
+        Most rows to return; the newest are kept.
+    """
+
+    start: date | None = None
+    end: date | None = None
+    limit: int = 252
+
+
+LATEST = Window(limit=1)
+
+
+def read_newest(
+    connection: Connection, table: Table, subject: dict[str, int | str], window: Window, row_type: type[Row]
+) -> list[Row]:
+    """The newest rows of a subject inside a window, oldest first.
+
+    Parameters
+    ----------
+    subject
+        Values of the leading key columns.
+    row_type
+        Dataclass whose fields name the columns to read.
+    """
+    session = session_column(table)
+    if session is None:
+        raise ValueError(f"{table.name} has no session column")
+    conditions = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(v)) for name, v in subject.items()]
+    for operator, bound in ((">=", window.start), ("<=", window.end)):
+        if bound is not None:
+            conditions.append(
+                sql.SQL("{} {} {}").format(sql.Identifier(session), sql.SQL(operator), sql.Literal(bound))
+            )
+    query = sql.SQL("SELECT {names} FROM {table} WHERE {where} ORDER BY {session} DESC LIMIT {limit}").format(
+        names=sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(row_type)),
+        table=sql.Identifier(table.name),
+        where=sql.SQL(" AND ").join(conditions),
+        session=sql.Identifier(session),
+        limit=sql.Literal(window.limit),
+    )
+    with connection.cursor(row_factory=class_row(row_type)) as cursor:
+        return cursor.execute(query).fetchall()[::-1]
+
+
+def read_monthly_means(
+    connection: Connection, table: Table, column: str, end: date, months: int
+) -> list[tuple[date, float]]:
+    """Mean of a column over all subjects, for each of the last `months` months before `end` that has rows."""
+    query = sql.SQL(
+        "SELECT date_trunc('month', {session})::date AS month, avg({column})::float8 FROM {table}"
+        " WHERE {session} < {end} AND {session} >= {end}::date - make_interval(months => {months})"
+        " GROUP BY month HAVING avg({column}) IS NOT NULL ORDER BY month"
+    ).format(
+        session=sql.Identifier(session_column(table) or ""),
+        column=sql.Identifier(column),
+        table=sql.Identifier(table.name),
+        end=sql.Literal(end),
+        months=sql.Literal(months),
+    )
+    return [(row[0], row[1]) for row in connection.execute(query)]

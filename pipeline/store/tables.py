@@ -1,0 +1,26 @@
+"""Every table, imported so that `METADATA` is whole: what migrations are compared with."""
+
+from __future__ import annotations
+
+from sqlalchemy import MetaData
+
+from pipeline.store import (
+    fx_rates,  # noqa: F401
+    instrument_risk,  # noqa: F401
+    instruments,  # noqa: F401
+    materializations,  # noqa: F401
+    portfolio_risk,  # noqa: F401
+    portfolio_simulations,  # noqa: F401
+    portfolios,  # noqa: F401
+    prices,  # noqa: F401
+    providers,  # noqa: F401
+    quantile_forecasts,  # noqa: F401
+    quarantine,  # noqa: F401
+    volatility_forecasts,  # noqa: F401
+)
+from pipeline.store.schema import METADATA
+
+
+def all_tables() -> MetaData:
+    """The complete schema."""
+    return METADATA
