@@ -1,0 +1,1 @@
+"""Risk slice: what instruments and portfolios can lose, measured on stored prices."""

@@ -1,0 +1,1 @@
+"""Assets of the risk code location: read, call, write."""

@@ -1,0 +1,150 @@
+"""From holdings to returns: what a portfolio earned, and what today's holdings would have earned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.base.types import DateArray, FloatArray, IntArray, Rebalancing
+from pipeline.risk.measures.errors import MeasureInputError
+from pipeline.risk.measures.windows import rolling, simple_returns
+
+_PERIOD_UNIT: dict[Rebalancing, str] = {"daily": "datetime64[D]", "monthly": "datetime64[M]"}
+WEIGHT_SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a portfolio holds, in the order of the price columns.
+
+    Parameters
+    ----------
+    amounts
+        (n,) units held for ``buy_and_hold``, target weights that sum to 1 otherwise.
+    rebalancing
+        When the weights return to their targets, at the last close of each period.
+    """
+
+    amounts: FloatArray
+    rebalancing: Rebalancing
+
+    def __post_init__(self) -> None:
+        if self.amounts.ndim != 1 or len(self.amounts) == 0:
+            raise MeasureInputError("positions: none given; a portfolio needs at least one")
+        if not np.isfinite(self.amounts).all():
+            raise MeasureInputError("positions: NaN or infinite amount; give finite numbers")
+        total = float(self.amounts.sum())
+        if self.rebalancing != "buy_and_hold" and abs(total - 1.0) > WEIGHT_SUM_TOLERANCE:
+            raise MeasureInputError(f"target weights sum to {total:.6g}; they must sum to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPortfolio:
+    """A portfolio through time.
+
+    Parameters
+    ----------
+    returns
+        (t-1,) simple returns of its value under the rebalancing policy.
+    weights
+        (t-1, n) weights at the close of the session of each return.
+    asset_returns
+        (t-1, n) simple returns of what it holds.
+    """
+
+    returns: FloatArray
+    weights: FloatArray
+    asset_returns: FloatArray
+
+    def part(self, span: slice) -> HeldPortfolio:
+        """The same portfolio over a part of its returns."""
+        return HeldPortfolio(self.returns[span], self.weights[span], self.asset_returns[span])
+
+
+def hold(close: FloatArray, sessions: DateArray, holdings: Holdings) -> HeldPortfolio:
+    """Value holdings through time.
+
+    Parameters
+    ----------
+    close
+        (t, n) prices, all finite and positive.
+    sessions
+        (t,) sorted.
+
+    Raises
+    ------
+    MeasureInputError
+        If prices are missing, or the portfolio is worth nothing or less on a session.
+    """
+    asset_returns = simple_returns(close)
+    if holdings.rebalancing == "buy_and_hold":
+        values = close * holdings.amounts
+    else:
+        values = _target_weight_values(close, sessions, holdings)
+    total = _sum_columns(values)
+    if not (total > 0).all():
+        raise MeasureInputError(
+            f"portfolio value: {total.min():.6g} at its lowest; returns need a value above 0 on every session"
+        )
+    if holdings.rebalancing == "buy_and_hold":
+        return HeldPortfolio(total[1:] / total[:-1] - 1.0, values[1:] / total[1:, None], asset_returns)
+    return HeldPortfolio(*_rebalanced(values, total, sessions, holdings), asset_returns)
+
+
+def scenario_windows(held: HeldPortfolio, window_sessions: int) -> FloatArray:
+    """What the weights of each session would have earned over the window that ends there.
+
+    Current holdings × historical returns: the default for value at risk of positions.
+
+    Returns
+    -------
+    FloatArray
+        (t-1 - window_sessions + 1, window_sessions).
+    """
+    scenarios = np.zeros((len(held.returns) - window_sessions + 1, window_sessions))
+    # A loop over instruments: every element is summed in the same order, whatever the shapes, so bits agree.
+    for weight, returns in zip(held.weights.T, held.asset_returns.T, strict=True):
+        scenarios += weight[window_sessions - 1 :, None] * rolling(returns, window_sessions)
+    return scenarios
+
+
+def period_ids(sessions: DateArray, rebalancing: Rebalancing) -> IntArray:
+    """A number for each session that changes with each rebalancing period."""
+    if rebalancing == "quarterly":
+        return sessions.astype("datetime64[M]").astype(np.int64) // 3
+    return sessions.astype(_PERIOD_UNIT[rebalancing]).astype(np.int64)
+
+
+def _target_weight_values(close: FloatArray, sessions: DateArray, holdings: Holdings) -> FloatArray:
+    """(t, n) value of each position per unit of portfolio value at the last rebalancing."""
+    base = _base_rows(sessions, holdings.rebalancing)
+    return holdings.amounts * (close / close[base])
+
+
+def _base_rows(sessions: DateArray, rebalancing: Rebalancing) -> IntArray:
+    """(t,) row of the close at which the weights of each session were last set: the period before's last."""
+    periods = period_ids(sessions, rebalancing)
+    is_first = np.r_[False, periods[1:] != periods[:-1]]
+    rows = np.where(is_first, np.arange(len(sessions)) - 1, 0)
+    return np.maximum.accumulate(rows)
+
+
+def _rebalanced(
+    values: FloatArray, total: FloatArray, sessions: DateArray, holdings: Holdings
+) -> tuple[FloatArray, FloatArray]:
+    """Returns and closing weights when the value restarts from 1 at each rebalancing."""
+    periods = period_ids(sessions, holdings.rebalancing)
+    starts = periods[1:] != periods[:-1]
+    before = np.where(starts, 1.0, total[:-1])
+    weights = values[1:] / total[1:, None]
+    ends = np.r_[starts[1:], False]  # at a period's last close the weights are the targets again
+    weights[ends] = holdings.amounts
+    return total[1:] / before - 1.0, weights
+
+
+def _sum_columns(values: FloatArray) -> FloatArray:
+    total = np.zeros(len(values))
+    for column in values.T:
+        total += column
+    return total
