@@ -1,0 +1,92 @@
+"""Data-quality rules, one file each, and the registry that loads apply.
+
+A rule is a function from bars to a mask. A quarantine rule keeps the row out of the prices and keeps it,
+as parsed, in the quarantine; a warning lets it pass and is counted. A new rule is a file and a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base.types import BoolArray
+from pipeline.market_data.rules.bars import Bars, Context
+from pipeline.market_data.rules.conflicting_duplicate import flag_conflicting_duplicate
+from pipeline.market_data.rules.gap import flag_gap
+from pipeline.market_data.rules.large_move import flag_large_move
+from pipeline.market_data.rules.not_a_session import flag_not_a_session
+from pipeline.market_data.rules.not_positive import flag_not_positive
+from pipeline.market_data.rules.spike import flag_spike
+
+__all__ = ["RULES", "Bars", "Context", "Rule", "Verdict", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A named rule and what happens to the rows that it flags."""
+
+    name: str
+    action: Literal["quarantine", "warn"]
+    meaning: str
+    flag: Callable[[Bars, Context], BoolArray]
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("not_positive", "quarantine", "Close is not a finite number above 0.", flag_not_positive),
+    Rule("not_a_session", "quarantine", "The exchange was closed on that date.", flag_not_a_session),
+    Rule("conflicting_duplicate", "quarantine", "Two different closes on one session.", flag_conflicting_duplicate),
+    Rule("spike", "quarantine", "Jump that the next session takes back.", flag_spike),
+    Rule("gap", "warn", "Sessions without a bar before this one.", flag_gap),
+    Rule("large_move", "warn", "Return above 25 % in either direction.", flag_large_move),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say of bars.
+
+    Parameters
+    ----------
+    bars
+        The bars in the order of the mask.
+    flags
+        (m, rules) in the order of `RULES`.
+    """
+
+    bars: Bars
+    flags: NDArray[np.bool_]
+
+    @property
+    def accepted(self) -> BoolArray:
+        """(m,) bars that no quarantine rule flags, the first of each key."""
+        refusing = [rule.action == "quarantine" for rule in RULES]
+        accepted: BoolArray = ~self.flags[:, refusing].any(axis=1) & ~_repeats(self.bars)
+        return accepted
+
+
+def judge(bars: Bars, context: Context) -> Verdict:
+    """Apply every rule to bars.
+
+    Quarantine rules come first, each on the bars that the ones before it let pass: a zero price would
+    otherwise make its neighbours look like spikes and large moves.
+    """
+    bars = bars.sorted()
+    flags = np.zeros((len(bars), len(RULES)), dtype=bool)
+    standing = ~_repeats(bars)
+    for column, rule in enumerate(RULES):
+        judged = np.ones(len(bars), dtype=bool) if rule.name == "conflicting_duplicate" else standing
+        flags[judged, column] = rule.flag(bars.take(judged), context)
+        if rule.action == "quarantine":
+            standing = standing & ~flags[:, column]
+    return Verdict(bars, flags)
+
+
+def _repeats(bars: Bars) -> BoolArray:
+    """(m,) bars whose key came before: exact repeats carry nothing, conflicting ones are flagged by their rule."""
+    repeats: BoolArray = np.zeros(len(bars), dtype=bool)
+    repeats[1:] = (bars.symbol_index[1:] == bars.symbol_index[:-1]) & (bars.sessions[1:] == bars.sessions[:-1])
+    return repeats
