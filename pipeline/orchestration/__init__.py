@@ -1,0 +1,1 @@
+"""What all code locations share of Dagster."""
