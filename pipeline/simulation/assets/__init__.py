@@ -1,0 +1,1 @@
+"""Assets of the simulation code location: read, call, write."""

@@ -1,0 +1,16 @@
+"""Simulation models, one file each, and the registry that runs choose from.
+
+A new model is a file with a `Model` and a line in `MODELS`; it inherits the tests of ``tests/unit/simulation``.
+"""
+
+from __future__ import annotations
+
+from pipeline.simulation.models.errors import SimulationInputError
+from pipeline.simulation.models.protocol import FittedModel, Model
+from pipeline.simulation.models.stationary_bootstrap import StationaryBootstrap
+from pipeline.simulation.models.student_t import StudentT
+
+__all__ = ["MODELS", "FittedModel", "Model", "SimulationInputError"]
+
+MODELS: dict[str, Model] = {model.name: model for model in (StationaryBootstrap(), StudentT())}
+"""Name → model. The stream number of a model is part of its random numbers: never reuse one."""
