@@ -1,0 +1,1 @@
+"""Assets of the forecast code location: read, call, write."""

@@ -1,0 +1,108 @@
+"""Forecasts of consecutive rows, and how they become rows of their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base.types import DateArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class VolatilityForecasts:
+    """Forecasts of one model for consecutive rows.
+
+    Parameters
+    ----------
+    model, model_version
+        Which model.
+    horizons_sessions
+        (h) horizons.
+    as_of
+        (m,) rows.
+    trained_through
+        (m,) row of the last session that entered the fit; -1 where there is no forecast.
+    volatility_annual
+        (m, h) expected volatility over each horizon, a fraction per year; NaN where the model asks for more sessions.
+    periods_per_year
+        Sessions per year that it was annualised with.
+    """
+
+    model: str
+    model_version: str
+    horizons_sessions: tuple[int, ...]
+    as_of: IntArray
+    trained_through: IntArray
+    volatility_annual: FloatArray
+    periods_per_year: int
+
+    def columns(self, sessions: DateArray) -> dict[str, NDArray[Any]]:
+        """The rows that have a forecast, as table columns; `sessions` are the t dates of the series."""
+        trained = self.trained_through >= 0
+        horizons = {
+            f"volatility_{horizon}d": self.volatility_annual[trained, column]
+            for column, horizon in enumerate(self.horizons_sessions)
+        }
+        keys = _row_columns(self.as_of[trained], self.trained_through[trained], sessions)
+        return {**keys, **_model_columns(self.model, self.model_version, int(trained.sum())), **horizons}
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileForecasts:
+    """Forecasts of the next session's return by one model for consecutive rows.
+
+    Parameters
+    ----------
+    model, model_version
+        Which model.
+    levels, shortfall_levels
+        (q) and (s) levels.
+    as_of
+        (m,) rows.
+    trained_through
+        (m,) row of the last session that entered the fit; -1 where there is no forecast.
+    quantiles
+        (m, q) quantiles of the return; NaN where the model asks for more sessions.
+    shortfalls
+        (m, s) expected shortfall below each level, as a positive loss; NaN as above.
+    """
+
+    model: str
+    model_version: str
+    levels: tuple[float, ...]
+    shortfall_levels: tuple[float, ...]
+    as_of: IntArray
+    trained_through: IntArray
+    quantiles: FloatArray
+    shortfalls: FloatArray
+
+    horizon_sessions: int = 1
+
+    def columns(self, sessions: DateArray) -> dict[str, NDArray[Any]]:
+        """The rows that have a forecast, as table columns; `sessions` are the t dates of the series."""
+        trained = self.trained_through >= 0
+        count = int(trained.sum())
+        return {
+            **_row_columns(self.as_of[trained], self.trained_through[trained], sessions),
+            **_model_columns(self.model, self.model_version, count),
+            "horizon_sessions": np.full(count, self.horizon_sessions, dtype=np.int16),
+            **_level_columns("quantile", self.levels, self.quantiles[trained]),
+            **_level_columns("es", self.shortfall_levels, self.shortfalls[trained]),
+        }
+
+
+def _row_columns(as_of: IntArray, trained_through: IntArray, sessions: DateArray) -> dict[str, NDArray[Any]]:
+    return {"as_of": sessions[as_of], "trained_through": sessions[trained_through]}
+
+
+def _model_columns(model: str, version: str, count: int) -> dict[str, NDArray[Any]]:
+    return {"model": np.full(count, model.encode()), "model_version": np.full(count, version.encode())}
+
+
+def _level_columns(prefix: str, levels: Sequence[float], values: FloatArray) -> dict[str, NDArray[Any]]:
+    """A column a level, named in tenths of a percent: ``quantile_0010`` is the 1 % quantile."""
+    return {f"{prefix}_{round(level * 1000):04d}": values[:, column] for column, level in enumerate(levels)}
