@@ -73,14 +73,18 @@ class TableAsset:
         About four figures of the rows of one month, the unit in the name.
     headline
         Column whose monthly mean the sparkline shows.
+    headline_subject
+        Key columns that the mean is restricted to; empty for all subjects.
     kinds
         What it is made with, as the UI's badges.
     scheduled
         Whether a schedule starts it; otherwise it follows its inputs.
     check_specs
         Checks of its own, besides those declared by the table.
-    required_resource_keys
-        Resources that `Compute` receives besides the database.
+    retry_policy
+        For an asset that calls a provider.
+    pool
+        Concurrency pool, one per vendor.
     """
 
     table: Table
@@ -88,10 +92,12 @@ class TableAsset:
     inputs: Mapping[str, int | None]
     figures: Figures
     headline: str
+    headline_subject: Mapping[str, int | str] = field(default_factory=dict)
     kinds: frozenset[str] = frozenset({"postgres", "numpy"})
     scheduled: bool = False
     check_specs: tuple[tuple[str, str], ...] = ()
     retry_policy: dg.RetryPolicy | None = None
+    pool: str | None = None
 
     def __call__(self, compute: Callable[..., Columns | Produced]) -> dg.AssetsDefinition:
         """Make the Dagster asset of a function ``(write, months, resources) -> rows``."""
@@ -132,6 +138,7 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         check_specs=[*declared_checks(declared.table, name), *own_checks],
         required_resource_keys={"database", *_resource_keys(compute)},
         retry_policy=declared.retry_policy,
+        pool=declared.pool,
     )
     def table_asset(context: dg.AssetExecutionContext) -> Iterator[Any]:
         months = months_of_run(context)
@@ -152,7 +159,8 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         yield from (check.result for check in checks)
         yield dg.MaterializeResult(metadata=page)
 
-    return table_asset
+    asset: dg.AssetsDefinition = table_asset
+    return asset
 
 
 def _dependency(key: str, back: int | None) -> dg.AssetDep:
@@ -178,9 +186,17 @@ def outcome_metadata(outcome: WriteOutcome) -> dict[str, int]:
 def _page(
     declared: TableAsset, write: Write, produced: Produced, outcome: WriteOutcome, months: MonthRange
 ) -> dict[str, Any]:
-    means = read_monthly_means(write.connection, declared.table, declared.headline, months.end, SPARKLINE_MONTHS)
+    means = read_monthly_means(
+        write.connection,
+        declared.table,
+        declared.headline,
+        months.end,
+        SPARKLINE_MONTHS,
+        declared.headline_subject,
+    )
     notices = read_notices(write.connection)
-    caption = f"mean {declared.headline}, {len(means)} months" + (f" to {means[-1][0]:%Y-%m}" if means else "")
+    of = "".join(f" {value}" for value in declared.headline_subject.values())
+    caption = f"mean {declared.headline}{of}, {len(means)} months" + (f" to {means[-1][0]:%Y-%m}" if means else "")
     return {
         "dagster/row_count": count_rows(write.connection, write.asset),
         "trend": sparkline([mean for _, mean in means], caption),

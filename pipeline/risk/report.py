@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline.base.types import DateArray, FloatArray, IntArray
 from pipeline.risk.measures import MEASURES, RiskSpec, Windows
 from pipeline.risk.measures.errors import MeasureInputError
-from pipeline.risk.measures.holdings import HeldPortfolio, scenario_windows
-from pipeline.risk.measures.windows import require_returns, rolling
+from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, scenario_windows
+from pipeline.risk.measures.windows import require_returns, rolling, simple_returns
 
 SHORT_WINDOW = "short_window"
 BLOCK_ROWS = 2048
@@ -112,23 +112,52 @@ def latest_report(
     return {name: float(column[0]) for name, column in report.values.items()}
 
 
-def common_sessions(close: FloatArray, sessions: DateArray) -> tuple[FloatArray, DateArray]:
-    """The sessions on which every instrument has a price.
+@dataclass(frozen=True, slots=True)
+class HeldSeries:
+    """A portfolio on the sessions on which everything it holds has a price.
+
+    Parameters
+    ----------
+    sessions
+        (t,) those sessions.
+    held
+        The portfolio on them.
+    benchmark
+        (t-1,) returns of the benchmark on the same sessions, or None.
+    """
+
+    sessions: DateArray
+    held: HeldPortfolio
+    benchmark: FloatArray | None
+
+
+def held_series(
+    close: FloatArray, sessions: DateArray, benchmark_close: FloatArray | None, holdings: Holdings
+) -> HeldSeries:
+    """Hold a portfolio on the sessions on which every instrument has a price.
 
     Parameters
     ----------
     close
-        (t, n) prices, NaN where missing.
+        (t, n) prices in the order of the holdings, NaN where missing.
+    benchmark_close
+        (t,) prices of the benchmark, NaN where missing, or None.
 
     Raises
     ------
     MeasureInputError
-        If there is no such session.
+        If there is no such session, or the portfolio is worth nothing or less on one.
     """
     complete = np.isfinite(close).all(axis=1)
     if not complete.any():
         raise MeasureInputError("positions: no session has a price for every instrument; choose others")
-    return close[complete], sessions[complete]
+    benchmark = None if benchmark_close is None else benchmark_returns(benchmark_close[complete])
+    return HeldSeries(sessions[complete], hold(close[complete], sessions[complete], holdings), benchmark)
+
+
+def benchmark_returns(close: FloatArray) -> FloatArray | None:
+    """Returns of the benchmark on a subject's sessions; None unless it has a price on each of them."""
+    return simple_returns(close) if np.isfinite(close).all() else None
 
 
 def _windows(

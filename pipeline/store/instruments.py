@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from psycopg import Connection
@@ -57,6 +57,14 @@ class Instrument(Listing):
     """A registered instrument."""
 
     id: int
+
+
+BENCHMARK_KIND = "index"
+
+
+def benchmark_of(instruments: Sequence[Instrument]) -> Instrument | None:
+    """The instrument that others are measured against: the first index, if there is one."""
+    return next((instrument for instrument in instruments if instrument.kind == BENCHMARK_KIND), None)
 
 
 def read_instruments(connection: Connection) -> list[Instrument]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 
 from pipeline.base.errors import InvalidInputError, NotFoundError
-from pipeline.base.types import REBALANCING_POLICIES, Rebalancing
+from pipeline.base.types import REBALANCING_POLICIES, FloatArray, Rebalancing
 from pipeline.store import materializations
 from pipeline.store.schema import METADATA, Unit, column
 
@@ -66,6 +67,13 @@ class Position:
     quantity: float | None = None
     target_weight: float | None = None
 
+    @property
+    def amount(self) -> float:
+        """The one of the two that is given."""
+        amount = self.target_weight if self.quantity is None else self.quantity
+        assert amount is not None
+        return amount
+
 
 @dataclass(frozen=True, slots=True)
 class NewPortfolio:
@@ -89,6 +97,11 @@ class Portfolio:
     rebalancing: Rebalancing
     created_at: datetime
     positions: tuple[Position, ...]
+
+    @property
+    def amounts(self) -> FloatArray:
+        """(n,) quantities or target weights, in the order of the positions."""
+        return np.array([position.amount for position in self.positions], dtype=np.float64)
 
 
 _COLUMNS = "id, slug, name, base_currency, rebalancing, created_at"

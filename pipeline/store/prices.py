@@ -52,6 +52,15 @@ class PricePanel:
     instrument_ids: IntArray
     close: FloatArray
 
+    def column(self, instrument_id: int) -> FloatArray:
+        """(t,) closes of one instrument, NaN where missing."""
+        return self.columns([instrument_id])[:, 0]
+
+    def columns(self, instrument_ids: Sequence[int]) -> FloatArray:
+        """(t, k) closes of some of the instruments, in the order asked for."""
+        positions = [int(np.flatnonzero(self.instrument_ids == wanted)[0]) for wanted in instrument_ids]
+        return self.close[:, positions]
+
 
 def read_price_panel(
     connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import TYPE_CHECKING, TypeVar
@@ -41,7 +42,7 @@ LATEST = Window(limit=1)
 
 
 def read_newest(
-    connection: Connection, table: Table, subject: dict[str, int | str], window: Window, row_type: type[Row]
+    connection: Connection, table: Table, subject: Mapping[str, int | str], window: Window, row_type: type[Row]
 ) -> list[Row]:
     """The newest rows of a subject inside a window, oldest first.
 
@@ -73,18 +74,28 @@ def read_newest(
 
 
 def read_monthly_means(
-    connection: Connection, table: Table, column: str, end: date, months: int
+    connection: Connection, table: Table, column: str, end: date, months: int, subject: Mapping[str, int | str]
 ) -> list[tuple[date, float]]:
-    """Mean of a column over all subjects, for each of the last `months` months before `end` that has rows."""
+    """Mean of a column in each of the last `months` months with rows before `end`, oldest first.
+
+    Parameters
+    ----------
+    subject
+        Values that leading key columns must have; empty for the mean over all subjects.
+    """
+    kept = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in subject.items()]
     query = sql.SQL(
-        "SELECT date_trunc('month', {session})::date AS month, avg({column})::float8 FROM {table}"
-        " WHERE {session} < {end} AND {session} >= {end}::date - make_interval(months => {months})"
-        " GROUP BY month HAVING avg({column}) IS NOT NULL ORDER BY month"
+        "WITH kept AS (SELECT {session} AS session, {column} AS value FROM {table} WHERE {where})"
+        " SELECT date_trunc('month', session)::date AS month, avg(value)::float8 FROM kept"
+        " WHERE session > (SELECT max(session) FROM kept) - make_interval(months => {months})"
+        " GROUP BY month HAVING avg(value) IS NOT NULL ORDER BY month"
     ).format(
         session=sql.Identifier(session_column(table) or ""),
         column=sql.Identifier(column),
         table=sql.Identifier(table.name),
-        end=sql.Literal(end),
+        where=sql.SQL(" AND ").join(
+            [*kept, sql.SQL("{} < {}").format(sql.Identifier(session_column(table) or ""), sql.Literal(end))]
+        ),
         months=sql.Literal(months),
     )
-    return [(row[0], row[1]) for row in connection.execute(query)]
+    return [(row[0], row[1]) for row in connection.execute(query)][-months:]

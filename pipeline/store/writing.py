@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Connection, sql
-from sqlalchemy import Table
+from sqlalchemy import BigInteger, Date, Double, Integer, SmallInteger, Table
+from sqlalchemy.types import TypeEngine
 
 from pipeline.base.types import MonthRange
 from pipeline.store import materializations
@@ -67,6 +68,29 @@ class Write:
             outcome.changed_months,
         )
         return outcome
+
+
+def concatenated(table: Table, parts: Iterable[Columns]) -> Columns:
+    """Rows of several subjects as one set of columns; no part gives no row.
+
+    Parameters
+    ----------
+    parts
+        Columns of the table, each complete but for the writer.
+    """
+    kept = list(parts)
+    if kept:
+        return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
+    return {c.name: np.array([], dtype=_EMPTY_TYPES.get(type(c.type), "S1")) for c in table.columns if c.name != WRITER}
+
+
+_EMPTY_TYPES: dict[type[TypeEngine[Any]], str] = {
+    Date: "datetime64[D]",
+    Double: "f8",
+    Integer: "i4",
+    SmallInteger: "i2",
+    BigInteger: "i8",
+}
 
 
 @contextmanager

@@ -27,12 +27,28 @@ __all__ = ["RULES", "Bars", "Context", "Rule", "Verdict", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A named rule and what happens to the rows that it flags."""
+    """A named rule and what happens to the rows that it flags.
+
+    Parameters
+    ----------
+    name
+        Name of the rule and of its asset check.
+    action
+        Whether a flagged row is kept out of the prices.
+    meaning
+        What a flagged row looks like.
+    flag
+        From bars and context to a mask.
+    tolerated_ppm, tolerated_rows
+        How many flags are ordinary: the check passes below either.
+    """
 
     name: str
     action: Literal["quarantine", "warn"]
     meaning: str
     flag: Callable[[Bars, Context], BoolArray]
+    tolerated_ppm: float = 0.0
+    tolerated_rows: int = 0
 
 
 RULES: tuple[Rule, ...] = (
@@ -41,7 +57,14 @@ RULES: tuple[Rule, ...] = (
     Rule("conflicting_duplicate", "quarantine", "Two different closes on one session.", flag_conflicting_duplicate),
     Rule("spike", "quarantine", "Jump that the next session takes back.", flag_spike),
     Rule("gap", "warn", "Sessions without a bar before this one.", flag_gap),
-    Rule("large_move", "warn", "Return above 25 % in either direction.", flag_large_move),
+    Rule(
+        "large_move",
+        "warn",
+        "Return above 25 % in either direction.",
+        flag_large_move,
+        tolerated_ppm=500,  # 20 large stocks 1990-2022: 221
+        tolerated_rows=10,  # a month of a crash
+    ),
 )
 
 

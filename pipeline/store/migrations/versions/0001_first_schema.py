@@ -1,4 +1,4 @@
-"""First schema.
+"""first schema.
 
 Revision ID: 0001
 Revises:
@@ -46,10 +46,7 @@ def upgrade() -> None:
             comment="Units of the currency for one euro, as the ECB publishes.",
         ),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("currency", "session", name=op.f("fx_rate_pkey")),
         comment="Daily ECB reference rates of every currency against the euro.",
@@ -69,17 +66,11 @@ def upgrade() -> None:
         sa.Column("sector", sa.Text(), nullable=False, comment="GICS sector; empty for funds and indices."),
         sa.Column("currency", sa.String(length=3), nullable=False, comment="ISO 4217 currency of its prices."),
         sa.Column(
-            "exchange",
-            sa.String(length=4),
-            nullable=False,
-            comment="ISO 10383 market whose sessions it follows.",
+            "exchange", sa.String(length=4), nullable=False, comment="ISO 10383 market whose sessions it follows."
         ),
         sa.Column("provider", sa.Text(), nullable=False, comment="Provider of its prices."),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("instrument_pkey")),
         sa.UniqueConstraint("symbol", name=op.f("instrument_symbol_key")),
@@ -95,7 +86,7 @@ def upgrade() -> None:
             "volatility",
             sa.Double(),
             nullable=True,
-            comment="Standard deviation (ddof 1), annualised by √252.",
+            comment="Standard deviation of returns (ddof 1), annualised by √252.",
         ),
         sa.Column(
             "sharpe_ratio",
@@ -113,14 +104,11 @@ def upgrade() -> None:
             "max_drawdown",
             sa.Double(),
             nullable=True,
-            comment="Deepest compounded fall from a peak, the start included.",
+            comment="Deepest compounded fall from a peak; the start is the first peak.",
         ),
         sa.Column("calmar_ratio", sa.Double(), nullable=True, comment="CAGR over the absolute maximum drawdown."),
         sa.Column(
-            "skewness",
-            sa.Double(),
-            nullable=True,
-            comment="Third standardised moment, without bias correction.",
+            "skewness", sa.Double(), nullable=True, comment="Third standardised moment, without bias correction."
         ),
         sa.Column(
             "excess_kurtosis",
@@ -128,37 +116,18 @@ def upgrade() -> None:
             nullable=True,
             comment="Fourth standardised moment minus 3, without bias correction.",
         ),
+        sa.Column("var_95_1d", sa.Double(), nullable=True, comment="Historical value at risk, 95 %, one session."),
+        sa.Column("var_99_1d", sa.Double(), nullable=True, comment="Historical value at risk, 99 %, one session."),
         sa.Column(
-            "var_95_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical value at risk, 95 %, one session; positive loss.",
+            "es_975_1d", sa.Double(), nullable=True, comment="Historical expected shortfall, 97.5 %, one session."
         ),
+        sa.Column("es_99_1d", sa.Double(), nullable=True, comment="Historical expected shortfall, 99 %, one session."),
         sa.Column(
-            "var_99_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical value at risk, 99 %, one session; positive loss.",
+            "beta", sa.Double(), nullable=True, comment="Slope of the regression on the benchmark's returns (OLS)."
         ),
-        sa.Column(
-            "es_975_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical expected shortfall, 97.5 %, one session; positive loss.",
-        ),
-        sa.Column(
-            "es_99_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical expected shortfall, 99 %, one session; positive loss.",
-        ),
-        sa.Column("beta", sa.Double(), nullable=True, comment="Regression slope on the benchmark's returns (OLS)."),
         sa.Column("reason", sa.Text(), nullable=True, comment="Why measures are missing; empty when all are there."),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("instrument_id", "session", name=op.f("instrument_risk_pkey")),
         comment="Rolling 252-session risk measures of every instrument.",
@@ -200,8 +169,7 @@ def upgrade() -> None:
             comment="When it was made.",
         ),
         sa.CheckConstraint(
-            "rebalancing IN ('daily', 'monthly', 'quarterly', 'buy_and_hold')",
-            name=op.f("portfolio_rebalancing_check"),
+            "rebalancing IN ('daily', 'monthly', 'quarterly', 'buy_and_hold')", name=op.f("portfolio_rebalancing_check")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("portfolio_pkey")),
         sa.UniqueConstraint("slug", name=op.f("portfolio_slug_key")),
@@ -217,7 +185,7 @@ def upgrade() -> None:
             "volatility",
             sa.Double(),
             nullable=True,
-            comment="Standard deviation (ddof 1), annualised by √252.",
+            comment="Standard deviation of returns (ddof 1), annualised by √252.",
         ),
         sa.Column(
             "sharpe_ratio",
@@ -235,14 +203,11 @@ def upgrade() -> None:
             "max_drawdown",
             sa.Double(),
             nullable=True,
-            comment="Deepest compounded fall from a peak, the start included.",
+            comment="Deepest compounded fall from a peak; the start is the first peak.",
         ),
         sa.Column("calmar_ratio", sa.Double(), nullable=True, comment="CAGR over the absolute maximum drawdown."),
         sa.Column(
-            "skewness",
-            sa.Double(),
-            nullable=True,
-            comment="Third standardised moment, without bias correction.",
+            "skewness", sa.Double(), nullable=True, comment="Third standardised moment, without bias correction."
         ),
         sa.Column(
             "excess_kurtosis",
@@ -250,37 +215,18 @@ def upgrade() -> None:
             nullable=True,
             comment="Fourth standardised moment minus 3, without bias correction.",
         ),
+        sa.Column("var_95_1d", sa.Double(), nullable=True, comment="Historical value at risk, 95 %, one session."),
+        sa.Column("var_99_1d", sa.Double(), nullable=True, comment="Historical value at risk, 99 %, one session."),
         sa.Column(
-            "var_95_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical value at risk, 95 %, one session; positive loss.",
+            "es_975_1d", sa.Double(), nullable=True, comment="Historical expected shortfall, 97.5 %, one session."
         ),
+        sa.Column("es_99_1d", sa.Double(), nullable=True, comment="Historical expected shortfall, 99 %, one session."),
         sa.Column(
-            "var_99_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical value at risk, 99 %, one session; positive loss.",
+            "beta", sa.Double(), nullable=True, comment="Slope of the regression on the benchmark's returns (OLS)."
         ),
-        sa.Column(
-            "es_975_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical expected shortfall, 97.5 %, one session; positive loss.",
-        ),
-        sa.Column(
-            "es_99_1d",
-            sa.Double(),
-            nullable=True,
-            comment="Historical expected shortfall, 99 %, one session; positive loss.",
-        ),
-        sa.Column("beta", sa.Double(), nullable=True, comment="Regression slope on the benchmark's returns (OLS)."),
         sa.Column("reason", sa.Text(), nullable=True, comment="Why measures are missing; empty when all are there."),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("portfolio_id", "session", name=op.f("portfolio_risk_pkey")),
         comment="Rolling 252-session risk measures of every portfolio.",
@@ -294,55 +240,26 @@ def upgrade() -> None:
         sa.Column("paths", sa.Integer(), nullable=False, comment="Paths simulated."),
         sa.Column("seed", sa.BigInteger(), nullable=False, comment="Seed of the random numbers."),
         sa.Column(
-            "fit_window_sessions",
-            sa.SmallInteger(),
-            nullable=False,
-            comment="Returns that the model was fitted on.",
+            "fit_window_sessions", sa.SmallInteger(), nullable=False, comment="Returns that the model was fitted on."
         ),
         sa.Column("return_mean", sa.Double(), nullable=False, comment="Mean terminal return."),
         sa.Column("return_mean_error", sa.Double(), nullable=False, comment="Standard error of the mean."),
         sa.Column("return_05", sa.Double(), nullable=False, comment="5 % quantile of the terminal return."),
         sa.Column("return_25", sa.Double(), nullable=False, comment="25 % quantile of the terminal return."),
-        sa.Column("return_50", sa.Double(), nullable=False, comment="Median terminal return."),
+        sa.Column("return_50", sa.Double(), nullable=False, comment="50 % quantile of the terminal return."),
         sa.Column("return_75", sa.Double(), nullable=False, comment="75 % quantile of the terminal return."),
         sa.Column("return_95", sa.Double(), nullable=False, comment="95 % quantile of the terminal return."),
-        sa.Column(
-            "var_95",
-            sa.Double(),
-            nullable=False,
-            comment="Value at risk at the horizon, 95 %; positive loss.",
-        ),
-        sa.Column(
-            "var_99",
-            sa.Double(),
-            nullable=False,
-            comment="Value at risk at the horizon, 99 %; positive loss.",
-        ),
+        sa.Column("var_95", sa.Double(), nullable=False, comment="Value at risk at the horizon, 95 %."),
+        sa.Column("var_99", sa.Double(), nullable=False, comment="Value at risk at the horizon, 99 %."),
         sa.Column("var_99_error", sa.Double(), nullable=False, comment="Standard error of the 99 % value at risk."),
-        sa.Column(
-            "es_975",
-            sa.Double(),
-            nullable=False,
-            comment="Expected shortfall at the horizon, 97.5 %; positive loss.",
-        ),
+        sa.Column("es_975", sa.Double(), nullable=False, comment="Expected shortfall at the horizon, 97.5 %."),
         sa.Column("es_975_error", sa.Double(), nullable=False, comment="Standard error of the expected shortfall."),
         sa.Column(
-            "probability_of_loss",
-            sa.Double(),
-            nullable=False,
-            comment="Share of paths that end below the start.",
+            "probability_of_loss", sa.Double(), nullable=False, comment="Share of paths that end below the start."
         ),
+        sa.Column("max_drawdown_mean", sa.Double(), nullable=False, comment="Mean over the paths of the deepest fall."),
         sa.Column(
-            "max_drawdown_mean",
-            sa.Double(),
-            nullable=False,
-            comment="Mean over the paths of the deepest fall.",
-        ),
-        sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("portfolio_id", "session", "model", name=op.f("portfolio_simulation_pkey")),
         comment="Simulated one-year outcome of every portfolio, at the last session of each month.",
@@ -353,13 +270,17 @@ def upgrade() -> None:
         sa.Column("session", sa.Date(), autoincrement=False, nullable=False, comment="Exchange session (New York)."),
         sa.Column("close_adjusted", sa.Double(), nullable=False, comment="Close, adjusted for splits and dividends."),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("instrument_id", "session", name=op.f("price_pkey")),
         comment="Accepted daily prices of every instrument.",
+    )
+    op.create_table(
+        "provider",
+        sa.Column("name", sa.Text(), autoincrement=False, nullable=False, comment="Name of the provider."),
+        sa.Column("notice", sa.Text(), nullable=True, comment="Warning that every surface shows beside its data."),
+        sa.PrimaryKeyConstraint("name", name=op.f("provider_pkey")),
+        comment="Providers whose data is stored.",
     )
     op.create_table(
         "quantile_forecast",
@@ -377,10 +298,7 @@ def upgrade() -> None:
         sa.Column("quantile_0975", sa.Double(), nullable=False, comment="97.5% quantile of the return."),
         sa.Column("quantile_0990", sa.Double(), nullable=False, comment="99.0% quantile of the return."),
         sa.Column(
-            "es_0010",
-            sa.Double(),
-            nullable=False,
-            comment="Expected shortfall below the 1 % quantile; positive loss.",
+            "es_0010", sa.Double(), nullable=False, comment="Expected shortfall below the 1 % quantile; positive loss."
         ),
         sa.Column(
             "es_0025",
@@ -391,10 +309,7 @@ def upgrade() -> None:
         sa.Column("model_version", sa.Text(), nullable=False, comment="Version of the model."),
         sa.Column("trained_through", sa.Date(), nullable=False, comment="Last session that entered the model's fit."),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("instrument_id", "as_of", "model", name=op.f("quantile_forecast_pkey")),
         comment="Daily forecasts of every instrument's next return distribution.",
@@ -402,26 +317,14 @@ def upgrade() -> None:
     op.create_table(
         "quarantine",
         sa.Column("provider", sa.Text(), autoincrement=False, nullable=False, comment="Provider of the row."),
-        sa.Column(
-            "symbol",
-            sa.Text(),
-            autoincrement=False,
-            nullable=False,
-            comment="Symbol as the provider names it.",
-        ),
+        sa.Column("symbol", sa.Text(), autoincrement=False, nullable=False, comment="Symbol as the provider names it."),
         sa.Column("session", sa.Date(), autoincrement=False, nullable=False, comment="Date of the row."),
         sa.Column("rule", sa.Text(), autoincrement=False, nullable=False, comment="Rule that refused it."),
         sa.Column(
-            "payload",
-            postgresql.JSONB(astext_type=sa.Text()),
-            nullable=False,
-            comment="The row as it was parsed.",
+            "payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="The row as it was parsed."
         ),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("provider", "symbol", "session", "rule", name=op.f("quarantine_pkey")),
         comment="Price rows that a rule refused, kept as parsed.",
@@ -433,24 +336,15 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), autoincrement=False, nullable=False, comment="Forecast model."),
         sa.Column("volatility_1d", sa.Double(), nullable=True, comment="Annualised volatility of the next session."),
         sa.Column(
-            "volatility_5d",
-            sa.Double(),
-            nullable=True,
-            comment="Annualised volatility over the next 5 sessions.",
+            "volatility_5d", sa.Double(), nullable=True, comment="Annualised volatility over the next 5 sessions."
         ),
         sa.Column(
-            "volatility_21d",
-            sa.Double(),
-            nullable=True,
-            comment="Annualised volatility over the next 21 sessions.",
+            "volatility_21d", sa.Double(), nullable=True, comment="Annualised volatility over the next 21 sessions."
         ),
         sa.Column("model_version", sa.Text(), nullable=False, comment="Version of the model."),
         sa.Column("trained_through", sa.Date(), nullable=False, comment="Last session that entered the model's fit."),
         sa.Column(
-            "materialization_id",
-            sa.Integer(),
-            nullable=False,
-            comment="Write that made or last changed the row.",
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("instrument_id", "as_of", "model", name=op.f("volatility_forecast_pkey")),
         comment="Daily volatility forecasts of every instrument by each model.",
@@ -478,6 +372,7 @@ def downgrade() -> None:
     op.drop_table("volatility_forecast")
     op.drop_table("quarantine")
     op.drop_table("quantile_forecast")
+    op.drop_table("provider")
     op.drop_table("price")
     op.drop_table("portfolio_simulation")
     op.drop_table("portfolio_risk")

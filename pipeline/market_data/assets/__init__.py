@@ -1,0 +1,1 @@
+"""Assets of the market_data code location: read, call, write."""

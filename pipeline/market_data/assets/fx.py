@@ -1,0 +1,52 @@
+"""Asset ``fx_rates``: reference rates against the euro."""
+
+from __future__ import annotations
+
+import dagster as dg
+import numpy as np
+
+from pipeline.base.types import MonthRange
+from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.fx_rates import FX_RATE
+from pipeline.store.writing import Write
+
+
+def fx_figures(rows: Columns) -> dict[str, float]:
+    """Figures of a month of rates."""
+    rates = rows["units_per_euro"]
+    dollar, pound = rates[rows["currency"] == b"USD"], rates[rows["currency"] == b"GBP"]
+    return {
+        "currencies_count": float(len(np.unique(rows["currency"]))),
+        "days_count": float(len(np.unique(rows["session"]))),
+        "mean_usd_per_eur": float(dollar.mean()) if len(dollar) else np.nan,
+        "mean_gbp_per_eur": float(pound.mean()) if len(pound) else np.nan,
+    }
+
+
+@TableAsset(
+    table=FX_RATE,
+    location="market_data",
+    inputs={},
+    figures=fx_figures,
+    headline="units_per_euro",
+    headline_subject={"currency": "USD"},
+    kinds=frozenset({"postgres", "pandas"}),
+    scheduled=True,
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+)
+def fx_rates(_write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
+    """Daily ECB reference rates of every currency against the euro."""
+    rates = provider.provider.rates()
+    first, end = np.array([months.first, months.end], dtype="datetime64[D]")
+    inside = (rates.sessions >= first) & (rates.sessions < end)
+    return Produced(
+        rows={
+            "currency": rates.currencies[inside],
+            "session": rates.sessions[inside],
+            "units_per_euro": rates.units_per_euro[inside],
+        },
+        metadata={"last_session": str(rates.sessions.max())},
+        empty_because=f"the provider has rates from {rates.sessions.min()} to {rates.sessions.max()}",
+    )

@@ -1,0 +1,64 @@
+"""Asset ``instruments``: what the platform prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.orchestration.asset_page import sparkline
+from pipeline.orchestration.code_version import code_version
+from pipeline.orchestration.table_assets import asset_attributes, outcome_metadata
+from pipeline.store.engine import Database
+from pipeline.store.instruments import INSTRUMENT, Listing, read_instruments, replace_instruments
+from pipeline.store.providers import read_notices, record_provider
+from pipeline.store.writing import open_write
+
+KNOWN_CURRENCIES = "currencies_known"
+
+
+@dg.asset(
+    **asset_attributes("instruments", INSTRUMENT, "market_data", frozenset({"postgres", "python"}), {}),
+    check_specs=[
+        dg.AssetCheckSpec(
+            KNOWN_CURRENCIES, asset="instruments", blocking=True, description="Every currency is an ISO 4217 code."
+        )
+    ],
+    required_resource_keys={"database", "provider"},
+)
+def instruments(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    """Stocks, funds and indices that the platform prices, by symbol."""
+    provider: ProviderResource = context.resources.provider
+    database: Database = context.resources.database.database
+    listings = provider.listings()
+    page = write_listings(database, listings, provider, context.run_id)
+    yield dg.AssetCheckResult(
+        passed=all(len(listing.currency) == 3 and listing.currency.isupper() for listing in listings),
+        check_name=KNOWN_CURRENCIES,
+        metadata={"currencies": len({listing.currency for listing in listings})},
+    )
+    yield dg.MaterializeResult(metadata=page)
+
+
+def write_listings(
+    database: Database, listings: list[Listing], provider: ProviderResource, run_id: str
+) -> dict[str, Any]:
+    """Register listings and describe the table."""
+    with open_write(database, "instruments", run_id, code_version("market_data")) as write:
+        outcome = replace_instruments(write, listings)
+        record_provider(write.connection, provider.name, provider.notice)
+        known = read_instruments(write.connection)
+        notices = read_notices(write.connection)
+    per_kind = [float(sum(i.kind == kind for i in known)) for kind in ("stock", "etf", "index")]
+    return {
+        "dagster/row_count": len(known),
+        "stocks_count": per_kind[0],
+        "funds_count": per_kind[1],
+        "indices_count": per_kind[2],
+        "sectors_count": len({i.sector for i in known if i.sector}),
+        "trend": sparkline(per_kind, "instruments by kind: stock, etf, index"),
+        "notice": dg.MetadataValue.md("  \n".join(notices) or "none"),
+        **outcome_metadata(outcome),
+    }

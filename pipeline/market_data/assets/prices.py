@@ -1,0 +1,122 @@
+"""Asset ``prices``: daily bars that the rules accept."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import dagster as dg
+import numpy as np
+
+from pipeline.base.calendars import sessions_between
+from pipeline.base.types import BoolArray, MonthRange
+from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.rules import RULES, Bars, Context, Verdict, judge
+from pipeline.orchestration.checks import CheckOutcome, Columns
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.instruments import read_instruments
+from pipeline.store.prices import PRICE
+from pipeline.store.quarantine import QuarantinedRow, replace_quarantine
+from pipeline.store.writing import Write
+
+SAMPLE_KEYS = 5
+
+
+def price_figures(rows: Columns) -> dict[str, float]:
+    """Figures of a month of prices."""
+    close = rows["close_adjusted"]
+    return {
+        "instruments_count": float(len(np.unique(rows["instrument_id"]))),
+        "sessions_count": float(len(np.unique(rows["session"]))),
+        "median_close_usd": float(np.median(close)),
+        "highest_close_usd": float(close.max()),
+    }
+
+
+@TableAsset(
+    table=PRICE,
+    location="market_data",
+    inputs={"instruments": None},
+    figures=price_figures,
+    headline="close_adjusted",
+    kinds=frozenset({"postgres", "pandas"}),
+    scheduled=True,
+    check_specs=tuple((rule.name, rule.meaning) for rule in RULES),
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+)
+def prices(write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
+    """Daily adjusted closes of every instrument, without the rows that a quality rule refused."""
+    bars = provider.provider.bars()
+    verdict = judge(bars, Context(sessions_between(*_span(bars))))
+    in_range = _in_months(verdict.bars, months)
+    replace_quarantine(write, quarantined_rows(verdict, in_range, provider.name), months)
+    ids = {instrument.symbol: instrument.id for instrument in read_instruments(write.connection)}
+    accepted = verdict.bars.take(verdict.accepted & in_range)
+    last = verdict.bars.sessions.max()
+    return Produced(
+        rows=price_columns(accepted, ids),
+        checks=rule_outcomes(verdict, in_range),
+        metadata={"last_session": str(last), "rows_quarantined": int((in_range & ~verdict.accepted).sum())},
+        empty_because=f"the provider has no bar in this month; its last session is {last}",
+    )
+
+
+def price_columns(bars: Bars, ids: dict[str, int]) -> Columns:
+    """Accepted bars as columns of the table."""
+    id_of = np.array([ids[symbol] for symbol in bars.symbols], dtype=np.int32)
+    return {
+        "instrument_id": id_of[bars.symbol_index],
+        "session": bars.sessions,
+        "close_adjusted": bars.close_adjusted,
+    }
+
+
+def quarantined_rows(verdict: Verdict, in_range: BoolArray, provider: str) -> list[QuarantinedRow]:
+    """Every refused bar with the first rule that refused it."""
+    rows = []
+    for position in np.flatnonzero(in_range & ~verdict.accepted):
+        rules = [rule.name for rule, hit in zip(RULES, verdict.flags[position], strict=True) if hit]
+        if not rules:
+            continue  # an exact repeat of an accepted bar carries nothing
+        close = float(verdict.bars.close_adjusted[position])
+        rows.append(
+            QuarantinedRow(
+                provider,
+                verdict.bars.symbols[verdict.bars.symbol_index[position]],
+                verdict.bars.sessions[position].astype(object),
+                rules[0],
+                {"close_adjusted": close if np.isfinite(close) else str(close)},
+            )
+        )
+    return rows
+
+
+def rule_outcomes(verdict: Verdict, in_range: BoolArray) -> list[CheckOutcome]:
+    """One check result a rule: count, parts per million and sample keys."""
+    bars = verdict.bars
+    outcomes = []
+    for column, rule in enumerate(RULES):
+        hits = np.flatnonzero(verdict.flags[:, column] & in_range)
+        ppm = 1e6 * len(hits) / max(int(in_range.sum()), 1)
+        samples = [f"{bars.symbols[bars.symbol_index[hit]]} {bars.sessions[hit]}" for hit in hits[:SAMPLE_KEYS]]
+        outcomes.append(
+            CheckOutcome(
+                rule.name,
+                passed=len(hits) <= rule.tolerated_rows or ppm <= rule.tolerated_ppm,
+                blocking=False,
+                metadata={"count": len(hits), "ppm": round(ppm, 1), "samples": samples, "action": rule.action},
+            )
+        )
+    return outcomes
+
+
+def _span(bars: Bars) -> tuple[date, date]:
+    """The first day of the bars, and the day after their last."""
+    first: date = bars.sessions.min().astype(object)
+    last: date = bars.sessions.max().astype(object)
+    return first, last + timedelta(days=1)
+
+
+def _in_months(bars: Bars, months: MonthRange) -> BoolArray:
+    first, end = np.array([months.first, months.end], dtype="datetime64[D]")
+    inside: BoolArray = (bars.sessions >= first) & (bars.sessions < end)
+    return inside
