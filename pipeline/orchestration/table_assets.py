@@ -4,8 +4,7 @@ Everything that all assets must have (owner, kind, tag, group, schema, checks, f
 automation) is given here once, so a new asset cannot lack it.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself (dagster #8540).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date

@@ -1,7 +1,6 @@
 """Asset ``instruments``: what the platform prices."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself (dagster #8540).
 from collections.abc import Iterator
 from typing import Any
 

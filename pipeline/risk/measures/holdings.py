@@ -109,6 +109,33 @@ def scenario_windows(held: HeldPortfolio, window_sessions: int) -> FloatArray:
     return scenarios
 
 
+def scenario_returns(held: HeldPortfolio, row: int, window_sessions: int) -> FloatArray:
+    """What the weights at the close of one session would have earned over the window that ends there.
+
+    Parameters
+    ----------
+    row
+        Position of the session among the t; it follows return ``row - 1``.
+
+    Returns
+    -------
+    FloatArray
+        (window_sessions,).
+
+    Raises
+    ------
+    MeasureInputError
+        If the session has fewer returns before it.
+    """
+    if row < window_sessions:
+        raise MeasureInputError(f"returns: {row} before that session, and the window needs {window_sessions}")
+    part = held.part(slice(row - window_sessions, row))
+    scenarios = np.zeros(window_sessions)
+    for weight, returns in zip(part.weights[-1], part.asset_returns.T, strict=True):
+        scenarios += weight * returns
+    return scenarios
+
+
 def period_ids(sessions: DateArray, rebalancing: Rebalancing) -> IntArray:
     """A number for each session that changes with each rebalancing period."""
     if rebalancing == "quarterly":

@@ -1,0 +1,50 @@
+"""Asset ``quantile_forecast``: what distribution of the next return to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base.types import MonthRange
+from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, read_series
+from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts
+from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
+from pipeline.store.writing import Write, concatenated
+
+
+def quantile_figures(rows: Columns) -> dict[str, float]:
+    """Means over the instruments of a month."""
+    return {
+        "mean_quantile_01_1d_fraction": float(rows["quantile_0010"].mean()),
+        "mean_quantile_50_1d_fraction": float(rows["quantile_0500"].mean()),
+        "mean_quantile_99_1d_fraction": float(rows["quantile_0990"].mean()),
+        "mean_es_01_1d_fraction": float(rows["es_0010"].mean()),
+    }
+
+
+@TableAsset(
+    table=QUANTILE_FORECAST,
+    location="forecast",
+    inputs={"instruments": None, "prices": LOOK_BACK_MONTHS},
+    figures=quantile_figures,
+    headline="quantile_0010",
+)
+def quantile_forecast(write: Write, months: MonthRange) -> Produced:
+    """Nine quantiles and the expected shortfall of every instrument's next return, by filtered history."""
+    return Produced(
+        concatenated(QUANTILE_FORECAST, _forecast_columns(write, months)),
+        empty_because="no instrument has the sessions that the model needs",
+    )
+
+
+def _forecast_columns(write: Write, months: MonthRange) -> Iterator[Mapping[str, NDArray[Any]]]:
+    for series in read_series(write, months):
+        for forecasts in quantile_forecasts(series.returns, ForecastSpec(), series.rows):
+            columns = forecasts.columns(series.sessions)
+            ids = np.full(len(columns["as_of"]), series.instrument_id, dtype=np.int32)
+            yield {"instrument_id": ids, **columns}

@@ -1,0 +1,50 @@
+"""What both forecast assets read: each instrument's whole history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.base.types import DateArray, FloatArray, MonthRange
+from pipeline.risk.measures.windows import simple_returns
+from pipeline.store.instruments import read_instruments
+from pipeline.store.prices import read_price_panel
+from pipeline.store.writing import Write
+
+LOOK_BACK_MONTHS = 132
+"""HAR trains on 2,520 sessions, ten years. The whole history is read, because its refits are counted from
+the first session; a revision before these months changes no forecast beyond rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentSeries:
+    """One instrument up to the end of a range of months.
+
+    Parameters
+    ----------
+    sessions
+        (t,) sessions with a price.
+    returns
+        (t-1,) simple returns.
+    rows
+        Positions of the sessions inside the months.
+    """
+
+    instrument_id: int
+    sessions: DateArray
+    returns: FloatArray
+    rows: slice
+
+
+def read_series(write: Write, months: MonthRange) -> Iterator[InstrumentSeries]:
+    """Every instrument that has a price in the months."""
+    ids = [instrument.id for instrument in read_instruments(write.connection)]
+    panel = read_price_panel(write.connection, ids, None, months.end)
+    for instrument_id, close in zip(ids, panel.close.T, strict=True):
+        priced = np.isfinite(close)
+        sessions = panel.sessions[priced]
+        rows = months.rows_of(sessions)
+        if rows.start < rows.stop:
+            yield InstrumentSeries(instrument_id, sessions, simple_returns(close[priced]), rows)

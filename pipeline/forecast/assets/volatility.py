@@ -1,0 +1,51 @@
+"""Asset ``volatility_forecast``: what volatility to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base.types import MonthRange
+from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, read_series
+from pipeline.forecast.backtest import ForecastSpec, volatility_forecasts
+from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
+from pipeline.store.writing import Write, concatenated
+
+
+def volatility_figures(rows: Columns) -> dict[str, float]:
+    """Means over the instruments of a month, by model and horizon."""
+    figures = {}
+    for model in np.unique(rows["model"]):
+        own = rows["model"] == model
+        for horizon in ("1d", "21d"):
+            name = f"mean_{model.decode()}_volatility_{horizon}_annual"
+            figures[name] = float(np.nanmean(rows[f"volatility_{horizon}"][own]))
+    return figures
+
+
+@TableAsset(
+    table=VOLATILITY_FORECAST,
+    location="forecast",
+    inputs={"instruments": None, "prices": LOOK_BACK_MONTHS},
+    figures=volatility_figures,
+    headline="volatility_21d",
+)
+def volatility_forecast(write: Write, months: MonthRange) -> Produced:
+    """Volatility of every instrument over the next 1, 5 and 21 sessions, by EWMA and by HAR on |r|."""
+    return Produced(
+        concatenated(VOLATILITY_FORECAST, _forecast_columns(write, months)),
+        empty_because="no instrument has the sessions that a model needs",
+    )
+
+
+def _forecast_columns(write: Write, months: MonthRange) -> Iterator[Mapping[str, NDArray[Any]]]:
+    for series in read_series(write, months):
+        for forecasts in volatility_forecasts(series.returns, ForecastSpec(), series.rows):
+            columns = forecasts.columns(series.sessions)
+            ids = np.full(len(columns["as_of"]), series.instrument_id, dtype=np.int32)
+            yield {"instrument_id": ids, **columns}

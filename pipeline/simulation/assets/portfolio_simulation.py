@@ -1,0 +1,95 @@
+"""Asset ``portfolio_simulation``: where each portfolio may stand in a year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base.types import DateArray, MonthRange
+from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.risk.measures.holdings import Holdings, scenario_returns
+from pipeline.risk.report import held_series
+from pipeline.simulation.models import MODELS
+from pipeline.simulation.run import SimulationResult, SimulationSpec, simulate
+from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
+from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
+from pipeline.store.prices import PricePanel, read_price_panel
+from pipeline.store.writing import Write, concatenated
+
+LOOK_BACK_MONTHS = 64
+"""1,260 sessions are sixty months and a few days; quarterly weights were set up to three months before."""
+
+THREADS = 2
+
+
+def simulation_figures(rows: Columns) -> dict[str, float]:
+    """Means over the portfolios and models of a month."""
+    return {
+        "mean_return_1y_fraction": float(rows["return_mean"].mean()),
+        "mean_var_99_1y_fraction": float(rows["var_99"].mean()),
+        "mean_es_975_1y_fraction": float(rows["es_975"].mean()),
+        "mean_loss_probability": float(rows["probability_of_loss"].mean()),
+    }
+
+
+@TableAsset(
+    table=PORTFOLIO_SIMULATION,
+    location="simulation",
+    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    figures=simulation_figures,
+    headline="var_99",
+    kinds=frozenset({"postgres", "numba"}),
+)
+def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
+    """Simulated one-year outcome of every portfolio's holdings at the last session of each month."""
+    portfolios = read_portfolios(write.connection)
+    ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
+    panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
+    specs = [SimulationSpec(model=model, threads=THREADS) for model in MODELS]
+    rows = concatenated(PORTFOLIO_SIMULATION, simulated_rows(panel, portfolios, months, specs))
+    return Produced(rows, empty_because=f"no portfolio has {specs[0].fit_window_sessions} returns up to this month")
+
+
+def simulated_rows(
+    panel: PricePanel, portfolios: list[Portfolio], months: MonthRange, specs: list[SimulationSpec]
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """A row for each portfolio, month with a full fit window, and model."""
+    for portfolio in portfolios:
+        close = panel.columns([position.instrument_id for position in portfolio.positions])
+        if not np.isfinite(close).all(axis=1).any():
+            continue
+        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+        for row in last_rows(series.sessions, months):
+            for spec in specs:
+                if row < spec.fit_window_sessions:
+                    continue
+                returns = scenario_returns(series.held, row, spec.fit_window_sessions)
+                result = simulate(returns, spec, portfolio.id)
+                yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
+
+
+def last_rows(sessions: DateArray, months: MonthRange) -> list[int]:
+    """Position of the last session of each month of the range that has one."""
+    rows = months.rows_of(sessions)
+    month_of = sessions[rows].astype("datetime64[M]")
+    is_last = np.append(month_of[1:] != month_of[:-1], True)[: len(month_of)]
+    return [int(row) for row in rows.start + np.flatnonzero(is_last)]
+
+
+def simulation_columns(portfolio_id: int, session: DateArray, result: SimulationResult) -> dict[str, NDArray[Any]]:
+    """One result as columns of the table."""
+    columns: dict[str, NDArray[Any]] = {
+        "portfolio_id": np.array([portfolio_id], dtype=np.int32),
+        "session": session,
+        "model": np.array([result.model.encode()]),
+        "horizon_sessions": np.array([result.horizon_sessions], dtype=np.int16),
+        "paths": np.array([result.paths], dtype=np.int32),
+        "seed": np.array([result.seed], dtype=np.int64),
+        "fit_window_sessions": np.array([result.fit_window_sessions], dtype=np.int16),
+    }
+    measured = {c.name for c in PORTFOLIO_SIMULATION.columns if hasattr(result, c.name)} - set(columns)
+    return columns | {name: np.array([getattr(result, name)]) for name in sorted(measured)}
