@@ -5,6 +5,7 @@ automation) is given here once, so a new asset cannot lack it.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself (dagster #8540).
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,6 +30,9 @@ from pipeline.store.writing import Write, WriteOutcome, open_write
 
 INPUT_MONTHS_METADATA = "fintech/input_months_back"
 """Asset metadata: input → months read before the first month, for planning what is stale."""
+
+SECONDS_METADATA = "seconds_in_asset"
+"""Materialisation metadata: from opening the write to its commit, which leaves Dagster's own time out."""
 
 Figures = Callable[[Columns], Mapping[str, float]]
 
@@ -80,8 +84,6 @@ class TableAsset:
         Whether a schedule starts it; otherwise it follows its inputs.
     check_specs
         Checks of its own, besides those declared by the table.
-    retry_policy
-        For an asset that calls a provider.
     pool
         Concurrency pool, one per vendor.
     """
@@ -95,7 +97,6 @@ class TableAsset:
     kinds: frozenset[str] = frozenset({"postgres", "numpy"})
     scheduled: bool = False
     check_specs: tuple[tuple[str, str], ...] = ()
-    retry_policy: dg.RetryPolicy | None = None
     pool: str | None = None
 
     def __call__(self, compute: Callable[..., Columns | Produced]) -> dg.AssetsDefinition:
@@ -136,13 +137,13 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         automation_condition=None if declared.scheduled else AS_INPUTS_CHANGE,
         check_specs=[*declared_checks(declared.table, name), *own_checks],
         required_resource_keys={"database", *_resource_keys(compute)},
-        retry_policy=declared.retry_policy,
         pool=declared.pool,
     )
     def table_asset(context: dg.AssetExecutionContext) -> Iterator[Any]:
         months = months_of_run(context)
         database: DatabaseResource = context.resources.database
         resources = {key: getattr(context.resources, key) for key in _resource_keys(compute)}
+        started = time.perf_counter()
         with open_write(database.database, name, context.run_id, code_version(declared.location)) as write:
             answer = compute(write, months, **resources)
             produced = answer if isinstance(answer, Produced) else Produced(answer)
@@ -154,6 +155,7 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
             outcome = write.replace(declared.table, produced.rows, months)
             page = _page(declared, write, produced, outcome, months)
         # Only now, after the commit, may Dagster hear of it.
+        page |= {SECONDS_METADATA: round(time.perf_counter() - started, 3)}
         _describe_partitions(context, declared, produced, months)
         yield from (check.result for check in checks)
         yield dg.MaterializeResult(metadata=page)

@@ -55,7 +55,7 @@ def _encode_block(columns: list[NDArray[Any]]) -> bytes:
     rows = len(columns[0])
     width = 2 + sum(4 + payload.shape[1] for _, payload in fields)
     block = np.empty((rows, width), dtype=np.uint8)
-    block[:, :2] = np.frombuffer(np.int16(len(columns)).astype(">i2").tobytes(), dtype=np.uint8)
+    block[:, :2] = np.frombuffer(len(columns).to_bytes(2, "big"), dtype=np.uint8)
     kept: NDArray[np.bool_] | None = None
     position = 2
     for size, payload in fields:

@@ -69,12 +69,30 @@ class Database:
             )
 
     def ensure_exists(self) -> None:
-        """Create the database if the server has none of that name."""
+        """Create the database if the server has none of that name.
+
+        Raises
+        ------
+        DatabaseError
+            If no server answers, or the user may not create databases.
+        """
         name = urlsplit(self.url).path.lstrip("/")
-        with psycopg.connect(libpq_url(with_database(self.url, "postgres")), autocommit=True) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-            if known is None:
+        try:
+            with self.connect():
+                return
+        except DatabaseError as error:
+            if f'database "{name}" does not exist' not in error.cause:
+                raise
+        try:
+            with psycopg.connect(libpq_url(with_database(self.url, "postgres")), autocommit=True) as connection:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except psycopg.errors.DuplicateDatabase:  # another process was faster
+            return
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"The database {name!r} does not exist and cannot be created ({str(error).strip()})",
+                f"Create it yourself (CREATE DATABASE {name}), or use a user who may.",
+            ) from error
 
 
 def unreachable(url: str, error: Exception) -> DatabaseError:

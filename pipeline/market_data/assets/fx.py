@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import numpy as np
 
 from pipeline.base.types import MonthRange
@@ -34,7 +33,6 @@ def fx_figures(rows: Columns) -> dict[str, float]:
     headline_subject={"currency": "USD"},
     kinds=frozenset({"postgres", "pandas"}),
     scheduled=True,
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
 )
 def fx_rates(_write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
     """Daily ECB reference rates of every currency against the euro."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-import dagster as dg
 import numpy as np
 
 from pipeline.base.calendars import sessions_between
@@ -41,7 +40,6 @@ def price_figures(rows: Columns) -> dict[str, float]:
     kinds=frozenset({"postgres", "pandas"}),
     scheduled=True,
     check_specs=tuple((rule.name, rule.meaning) for rule in RULES),
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
 )
 def prices(write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
     """Daily adjusted closes of every instrument, without the rows that a quality rule refused."""

@@ -1,0 +1,88 @@
+"""The command line ``fintech``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from click.exceptions import UsageError
+from rich.console import Console
+
+from pipeline.base.errors import PlatformError
+from pipeline.base.settings import load_settings
+
+INTERRUPTED_EXIT_CODE = 130
+"""128 + SIGINT, as shells report it."""
+
+app = typer.Typer(
+    help="Portfolio risk on Dagster: run, serve and look after the platform.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Materialise what is missing or out of date, and print the results."""
+    from fintech.running import run_platform  # noqa: PLC0415 - each command imports only what it needs
+
+    settings = load_settings()
+    console = Console()
+    run_platform(settings, console)
+    from fintech.addresses import local_addresses  # noqa: PLC0415
+
+    console.print("\n`make up` serves these results:")
+    for what, address in local_addresses(settings):
+        console.print(f"  {what:<12} {address}", highlight=False)
+
+
+@app.command()
+def up() -> None:
+    """Serve the Dagster UI, its daemon and the API on loopback until Ctrl-C."""
+    from fintech.supervisor import serve_platform  # noqa: PLC0415
+
+    serve_platform(load_settings(), Console())
+
+
+@app.command()
+def serve(
+    service: Annotated[list[str] | None, typer.Argument(help="Services; all five if none is named.")] = None,
+) -> None:
+    """Serve the API alone, on the database that DATABASE_URL names."""
+    from serving.server import serve as serve_api  # noqa: PLC0415
+    from serving.services import services_named  # noqa: PLC0415
+
+    serve_api(services_named(service or []), load_settings())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to this version, without computing anything."""
+    from fintech.host import prepared_host  # noqa: PLC0415
+
+    with prepared_host(load_settings()):
+        Console().print("The schema is up to date.")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    Console().print(load_settings().app_version, highlight=False)
+
+
+def main() -> None:
+    """Run a command; a known failure is one line with cause and remedy, and a non-zero exit code."""
+    console = Console(stderr=True)
+    try:
+        app(standalone_mode=False)
+    except PlatformError as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        console.print("interrupted: nothing is half-written; the next run goes on from here.", highlight=False)
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    except UsageError as error:
+        error.show()
+        sys.exit(error.exit_code)
