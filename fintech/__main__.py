@@ -1,5 +1,5 @@
 """`python -m fintech` is the console script, for child processes."""
 
-from fintech.cli import main
+from fintech.entry import main
 
 main()

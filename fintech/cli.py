@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
-from click.exceptions import UsageError
 from rich.console import Console
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import load_settings
 
-INTERRUPTED_EXIT_CODE = 130
-"""128 + SIGINT, as shells report it."""
+USAGE_EXIT_CODE = 2
 
 app = typer.Typer(
     help="Portfolio risk on Dagster: run, serve and look after the platform.",
@@ -72,17 +69,21 @@ def version() -> None:
     Console().print(load_settings().app_version, highlight=False)
 
 
-def main() -> None:
-    """Run a command; a known failure is one line with cause and remedy, and a non-zero exit code."""
+def run_command_line() -> int:
+    """Run a command; a known failure is one line with cause and remedy.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     console = Console(stderr=True)
     try:
-        app(standalone_mode=False)
+        # Outside its stand-alone mode typer returns 130 for Ctrl-C instead of leaving.
+        return app(standalone_mode=False) or 0
     except PlatformError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        console.print("interrupted: nothing is half-written; the next run goes on from here.", highlight=False)
-        sys.exit(INTERRUPTED_EXIT_CODE)
-    except UsageError as error:
-        error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except typer.TyperException as error:
+        console.print(f"[red]error:[/red] {error} See fintech --help.", highlight=False, soft_wrap=True)
+        return USAGE_EXIT_CODE

@@ -13,6 +13,7 @@ from fintech.progress import Display, progress_display
 from fintech.samples import register_samples
 from fintech.summary import summary_tables
 from pipeline.base.settings import Settings
+from pipeline.market_data.providers import provider_named
 from pipeline.store.providers import read_notices
 
 
@@ -44,6 +45,7 @@ def run_platform(settings: Settings, console: Console) -> Timing:
         With cause and remedy; nothing is half-written.
     """
     started = time.perf_counter()
+    provider_named(settings.provider)  # a name that does not exist is refused before anything starts
     with sole_process(settings, "run"), prepared_host(settings) as host:
         tally = _materialize(host, console)
         _print_results(host, console, tally)

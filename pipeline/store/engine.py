@@ -97,7 +97,7 @@ class Database:
 
 def unreachable(url: str, error: Exception) -> DatabaseError:
     """The one message for a server that does not answer; never shows the password."""
-    reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return DatabaseError(
         f"No Postgres answers at {redacted(url)} ({reason})",
         "Start that server or correct DATABASE_URL; unset it to use the embedded server.",

@@ -88,6 +88,13 @@ def read_instrument(connection: Connection, symbol: str) -> Instrument:
     return found
 
 
+def find_instruments(connection: Connection, symbols: Sequence[str]) -> dict[str, Instrument]:
+    """Those of the symbols that are known, by symbol."""
+    with connection.cursor(row_factory=class_row(Instrument)) as cursor:
+        found = cursor.execute(f"SELECT id, {_COLUMNS} FROM instrument WHERE symbol = ANY(%s)", [list(symbols)])
+        return {instrument.symbol: instrument for instrument in found}
+
+
 def replace_instruments(write: Write, listings: Iterable[Listing]) -> WriteOutcome:
     """Register listings by symbol; ids stay, unchanged rows are not written, none is deleted.
 
