@@ -144,7 +144,7 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         database: DatabaseResource = context.resources.database
         resources = {key: getattr(context.resources, key) for key in _resource_keys(compute)}
         started = time.perf_counter()
-        with open_write(database.database, name, context.run_id, code_version(declared.location)) as write:
+        with open_write(database.database, name, context.run.run_id, code_version(declared.location)) as write:
             answer = compute(write, months, **resources)
             produced = answer if isinstance(answer, Produced) else Produced(answer)
             checks = [*run_declared_checks(declared.table, produced.rows), *produced.checks]

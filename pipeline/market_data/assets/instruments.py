@@ -32,7 +32,7 @@ def instruments(context: dg.AssetExecutionContext) -> Iterator[Any]:
     provider: ProviderResource = context.resources.provider
     database: Database = context.resources.database.database
     listings = provider.listings()
-    page = write_listings(database, listings, provider, context.run_id)
+    page = write_listings(database, listings, provider, context.run.run_id)
     yield dg.AssetCheckResult(
         passed=all(len(listing.currency) == 3 and listing.currency.isupper() for listing in listings),
         check_name=KNOWN_CURRENCIES,
