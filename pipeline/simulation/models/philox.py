@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 
 Words: TypeAlias = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
+Key: TypeAlias = tuple[np.uint64, np.uint64]
+"""Seed and subject."""
 
 _MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
 _MULTIPLIER_1 = np.uint64(0xCA5A826395121157)
@@ -26,6 +28,11 @@ _ROUNDS = 10
 
 _UNIFORM_SHIFT = np.uint64(12)
 _UNIFORM_STEP = 2.0**-52  # of 2⁵³ steps the last middle would round up to 1
+
+
+def packed_key(key: tuple[int, int]) -> Key:
+    """Seed and subject as the words that a kernel takes; OverflowError outside 0 to 2⁶⁴ - 1."""
+    return np.uint64(key[0]), np.uint64(key[1])
 
 
 @njit(cache=True, inline="always")

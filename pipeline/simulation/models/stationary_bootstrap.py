@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from pipeline.base.types import FloatArray
-from pipeline.simulation.models.philox import random_words
+from pipeline.base.types import FloatArray, IntArray
+from pipeline.simulation.models.outcomes import START, Outcomes, advance
+from pipeline.simulation.models.philox import Key, packed_key, random_words
+from pipeline.simulation.models.protocol import Parameter
 
 STREAM = np.uint64(1)
 _HALF_WORD = np.uint64(32)
@@ -33,13 +35,16 @@ class FittedBootstrap:
     mean_block_sessions: float
 
     @property
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> tuple[Parameter, ...]:
         """The mean block length."""
-        return {"mean_block_sessions": self.mean_block_sessions}
+        return (Parameter("mean_block_sessions", self.mean_block_sessions),)
 
-    def draw(self, returns: FloatArray, key: tuple[int, int], first_path: int) -> None:
-        """Fill rows with resampled history (see `FittedModel.draw`)."""
-        _draw(self.history, self.mean_block_sessions, np.uint64(key[0]), np.uint64(key[1]), first_path, returns)
+    def walk(
+        self, outcomes: Outcomes, fan_steps: IntArray, horizon_sessions: int, key: tuple[int, int], first_path: int
+    ) -> None:
+        """Walk through resampled history (see `FittedModel.walk`)."""
+        law = (self.history, self.mean_block_sessions)
+        _walk(law, packed_key(key), first_path, horizon_sessions, fan_steps, outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +76,12 @@ def optimal_block_sessions(series: FloatArray) -> float:
     float
         Between 1 and ``min(3 √n, n / 3)`` sessions; 1 for a constant series.
     """
+    if np.ptp(series) == 0.0:  # the variance would not be exactly 0: the mean of equal numbers is rounded
+        return 1.0
     n = len(series)
     run = max(5, math.ceil(math.sqrt(math.log10(n))))
     longest_lag = math.ceil(math.sqrt(n)) + run
     covariance = _autocovariance(series, min(longest_lag, n - 1))
-    if covariance[0] <= 0.0:
-        return 1.0
     lag = _last_significant_lag(covariance / covariance[0], n, run)
     bandwidth = min(2 * max(lag, 1), len(covariance) - 1)
     lags = np.arange(1, bandwidth + 1)
@@ -107,29 +112,35 @@ def _last_significant_lag(correlation: FloatArray, n: int, run: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(
-    history: FloatArray, mean_block: float, seed: np.uint64, subject: np.uint64, first_path: int, out: FloatArray
+def _walk(
+    law: tuple[FloatArray, float], key: Key, first_path: int, horizon: int, fan_steps: IntArray, outcomes: Outcomes
 ) -> None:
     """One word a block: its upper half places the start, its lower half the length by inversion.
 
     ``(half · n) >> 32`` favours no start by more than n / 2³².
     """
+    history, mean_block = law
     n = len(history)
-    paths, horizon = out.shape
     log_stay = np.log1p(-1.0 / mean_block) if mean_block > 1.0 else -np.inf
-    for row in range(paths):
+    for row in range(len(outcomes.terminal_wealth)):
         path = np.uint64(first_path + row)
-        step = 0
+        state = START
+        step = fan = 0
         block = np.uint64(0)
         while step < horizon:
-            for word in random_words(block, path, STREAM, seed, subject):
+            for word in random_words(block, path, STREAM, key[0], key[1]):
                 position = np.int64(((word >> _HALF_WORD) * np.uint64(n)) >> _HALF_WORD)
                 log_uniform = np.log((np.float64(word & _LOW_HALF) + 0.5) / 4294967296.0)
                 end = min(step + 1 + int(log_uniform / log_stay), horizon)
                 while step < end:
-                    out[row, step] = history[position]
+                    state = advance(state, history[position])
+                    step += 1
+                    if fan < len(fan_steps) and step == fan_steps[fan]:
+                        outcomes.fan_wealth[row, fan] = state[0]
+                        fan += 1
                     position += 1
                     if position == n:
                         position = np.int64(0)
-                    step += 1
             block += np.uint64(1)
+        outcomes.terminal_wealth[row] = state[0]
+        outcomes.max_drawdown[row] = state[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +10,17 @@ from numba import njit
 from scipy.optimize import minimize
 from scipy.special import digamma, gammaln
 
-from pipeline.base.types import FloatArray
+from pipeline.base.types import FloatArray, IntArray
 from pipeline.simulation.models.errors import SimulationInputError
-from pipeline.simulation.models.philox import random_words, uniform
+from pipeline.simulation.models.outcomes import START, Outcomes, advance
+from pipeline.simulation.models.philox import Key, packed_key, random_words, uniform
+from pipeline.simulation.models.protocol import Parameter
 
 STREAM = np.uint64(2)
 
 DEGREES_OF_FREEDOM_BOUNDS = (2.1, 200.0)
-"""Above 2 the variance is finite; at 200 the law cannot be told from a normal one."""
+"""Above 2 the variance is finite; at 200, where the fit of normal returns may end, 99 % quantiles differ from a
+normal law's by under 1 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +32,25 @@ class FittedStudentT:
     degrees_of_freedom: float
 
     @property
-    def parameters(self) -> dict[str, float]:
-        """The three parameters."""
-        return {"location": self.location, "scale": self.scale, "degrees_of_freedom": self.degrees_of_freedom}
+    def standard_deviation(self) -> float:
+        """Of the law, per session: scale · √(ν / (ν - 2))."""
+        return self.scale * math.sqrt(self.degrees_of_freedom / (self.degrees_of_freedom - 2.0))
 
-    def draw(self, returns: FloatArray, key: tuple[int, int], first_path: int) -> None:
-        """Fill rows with independent draws (see `FittedModel.draw`)."""
-        _draw(
-            self.location,
-            self.scale,
-            self.degrees_of_freedom,
-            np.uint64(key[0]),
-            np.uint64(key[1]),
-            first_path,
-            returns,
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The three parameters."""
+        return (
+            Parameter("location", self.location),
+            Parameter("scale", self.scale),
+            Parameter("degrees_of_freedom", self.degrees_of_freedom),
         )
+
+    def walk(
+        self, outcomes: Outcomes, fan_steps: IntArray, horizon_sessions: int, key: tuple[int, int], first_path: int
+    ) -> None:
+        """Walk by independent draws (see `FittedModel.walk`)."""
+        law = (self.location, self.scale, self.degrees_of_freedom)
+        _walk(law, packed_key(key), first_path, horizon_sessions, fan_steps, outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +101,29 @@ def _negative_log_likelihood(parameters: FloatArray, x: FloatArray) -> tuple[flo
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(
-    location: float,
-    scale: float,
-    freedom: float,
-    seed: np.uint64,
-    subject: np.uint64,
-    first_path: int,
-    out: FloatArray,
+def _walk(
+    law: tuple[float, float, float], key: Key, first_path: int, horizon: int, fan_steps: IntArray, outcomes: Outcomes
 ) -> None:
     """Polar method of Bailey (1994), "Polar generation of random variates with the t-distribution", Math. Comp. 62."""
-    paths, horizon = out.shape
+    location, scale, freedom = law
     exponent = -2.0 / freedom
-    for row in range(paths):
+    for row in range(len(outcomes.terminal_wealth)):
         path = np.uint64(first_path + row)
-        step = 0
+        state = START
+        step = fan = 0
         block = np.uint64(0)
         while step < horizon:
-            a, b, c, d = random_words(block, path, STREAM, seed, subject)
+            a, b, c, d = random_words(block, path, STREAM, key[0], key[1])
             for first, second in ((a, b), (c, d)):
                 u = 2.0 * uniform(first) - 1.0
                 v = 2.0 * uniform(second) - 1.0
                 w = u * u + v * v
                 if w < 1.0 and step < horizon:
-                    out[row, step] = location + scale * u * np.sqrt(freedom * (w**exponent - 1.0) / w)
+                    state = advance(state, location + scale * u * np.sqrt(freedom * (w**exponent - 1.0) / w))
                     step += 1
+                    if fan < len(fan_steps) and step == fan_steps[fan]:
+                        outcomes.fan_wealth[row, fan] = state[0]
+                        fan += 1
             block += np.uint64(1)
+        outcomes.terminal_wealth[row] = state[0]
+        outcomes.max_drawdown[row] = state[2]
