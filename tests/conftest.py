@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, with_database
@@ -15,12 +20,39 @@ from pipeline.store.migrating import migrate
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
-    """Address of the server; workers share it, and the last one to end stops it."""
-    root = tmp_path_factory.getbasetemp()
-    shared = root if worker_id == "master" else root.parent
-    with embedded_server(shared / "pg") as address:
-        yield address
+def server(testrun_uid: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the server's ``postgres`` database; the last worker stops the server and removes its data.
+
+    The data lies outside pytest's own folder: root's server runs as another user, and the next pytest
+    session closes that folder to others. Workers begin and end one at a time.
+    """
+    lock = tmp_path_factory.getbasetemp().parent / f"{testrun_uid}.lock"
+    folder = Path(tempfile.gettempdir()) / f"fintech-tests-{testrun_uid}"
+    with ExitStack() as stack:
+        with _alone(lock):
+            address = stack.enter_context(embedded_server(folder))
+            _forgo_durability(address)
+        try:
+            yield address
+        finally:
+            with _alone(lock):
+                stack.close()
+                if not (folder / "postmaster.pid").exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _forgo_durability(address: str) -> None:
+    with psycopg.connect(libpq_url(address), autocommit=True) as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +90,3 @@ def new_database(server: str, worker_id: str) -> Callable[[], Database]:
 def database(new_database: Callable[[], Database]) -> Database:
     """An empty migrated database."""
     return new_database()
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    """A data folder of one test."""
-    return tmp_path / "data"

@@ -1,0 +1,1 @@
+"""The HTTP interface: five services over one code. Routes read, call and answer."""

@@ -1,0 +1,24 @@
+"""``python -m serving [SERVICE ...]``: what each container image runs."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.base.errors import PlatformError
+from pipeline.base.settings import load_settings
+from serving.server import serve
+from serving.services import SERVICES, service_named
+
+
+def main(names: list[str]) -> int:
+    """Serve the named services, or all; the exit code."""
+    try:
+        serve([service_named(name) for name in names] or SERVICES, load_settings())
+    except PlatformError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""Who may ask: outside of ``FINTECH_ENV=local`` only callers that know the service's key."""
+
+from __future__ import annotations
+
+import hmac
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.errors import problem
+
+HEADER = "X-Service-Token"
+PROTECTED = "/api/"
+
+
+class ServiceTokenMiddleware:
+    """Refuse requests to ``/api/`` without the key, before their body is read.
+
+    Pure ASGI: one ``BaseHTTPMiddleware`` would divide the throughput by four (facts.md).
+
+    Parameters
+    ----------
+    app
+        What is protected.
+    key
+        The key that callers send in the header `HEADER`.
+    """
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 401."""
+        if scope["type"] in ("http", "websocket") and scope["path"].startswith(PROTECTED) and not self._knows(scope):
+            response = problem(401, f"Send the service's key in the header {HEADER}.", {"WWW-Authenticate": HEADER})
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _knows(self, scope: Scope) -> bool:
+        name = HEADER.lower().encode()
+        given = [value for header, value in scope["headers"] if header == name]
+        return len(given) == 1 and hmac.compare_digest(given[0], self._key)

@@ -1,0 +1,129 @@
+"""What routes are given: connections to Postgres, and the notices that every answer carries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import psycopg
+from fastapi import Depends, Request
+from psycopg import Connection, IsolationLevel
+from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
+
+from pipeline.base.errors import DatabaseError
+from pipeline.store.engine import libpq_url, unreachable
+from pipeline.store.providers import read_notices
+
+POOL_SIZE = 8
+WAITING_REQUESTS = 64
+"""Requests that may wait for a connection; the next is told to come back."""
+WAIT_SECONDS = 2.0
+CONNECT_TIMEOUT_SECONDS = 2
+STATEMENT_TIMEOUT_SECONDS = 10
+NOTICE_SECONDS = 60.0
+
+
+class Connections:
+    """A pool of checked connections to one database, opened and closed with the service.
+
+    The server may be down when the service starts: requests are then refused until it answers.
+
+    Parameters
+    ----------
+    url
+        Address of the application database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._notice: tuple[float, str] | None = None
+        self._pool = ConnectionPool(
+            libpq_url(url),
+            open=False,
+            min_size=1,
+            max_size=POOL_SIZE,
+            max_waiting=WAITING_REQUESTS,
+            timeout=WAIT_SECONDS,
+            # A pool that gives up at once tries again with the next request, not minutes later.
+            reconnect_timeout=WAIT_SECONDS / 2,
+            check=ConnectionPool.check_connection,
+            kwargs={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}",
+                "application_name": "fintech-serving",
+            },
+        )
+
+    def open(self) -> None:
+        """Begin to connect, without waiting for the server."""
+        self._pool.open(wait=False)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read-only transaction in which every statement sees the same data.
+
+        Raises
+        ------
+        DatabaseError
+            If the database is out of reach, busy or too slow.
+        """
+        with self._transaction(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end; errors as in `reading`."""
+        with self._transaction(read_only=False) as connection:
+            yield connection
+
+    def notice(self, connection: Connection) -> str | None:
+        """What every reader of the data must be told; remembered for `NOTICE_SECONDS`."""
+        if self._notice is not None and time.monotonic() < self._notice[0]:
+            return self._notice[1]
+        notice = " ".join(read_notices(connection)) or None
+        # "None" is asked again each time: a first load must not run a minute without its warning.
+        self._notice = (time.monotonic() + NOTICE_SECONDS, notice) if notice else None
+        return notice
+
+    @contextmanager
+    def _transaction(self, *, read_only: bool) -> Iterator[Connection]:
+        try:
+            with self._pool.connection() as connection:
+                connection.read_only = read_only
+                connection.isolation_level = IsolationLevel.REPEATABLE_READ if read_only else None
+                yield connection
+        except (PoolTimeout, TooManyRequests) as error:
+            raise self._unavailable(error) from error
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseError(
+                f"A query took longer than {STATEMENT_TIMEOUT_SECONDS} s and was stopped",
+                "Ask for a shorter window, or try again later.",
+            ) from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            raise DatabaseError(
+                f"The database's schema is not that of this version ({error.diag.message_primary})",
+                "Run 'fintech run', which brings it up to date, and try again.",
+            ) from error
+        except psycopg.OperationalError as error:
+            raise unreachable(self.url, error) from error
+
+    def _unavailable(self, error: psycopg.OperationalError) -> DatabaseError:
+        if self._pool.get_stats().get("pool_size", 0) == 0:
+            return unreachable(self.url, error)
+        return DatabaseError("Every connection to the database is in use", "Try again in a few seconds.")
+
+
+async def connections_of(request: Request) -> Connections:
+    """The connections of the running service."""
+    found: Connections = request.app.state.connections
+    return found
+
+
+Database = Annotated[Connections, Depends(connections_of)]
+"""Parameter of a route that reads or writes."""

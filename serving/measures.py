@@ -1,0 +1,40 @@
+"""The measures as answers carry them; a test keeps them equal to the registered ones."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pydantic import Field
+
+from pipeline.store.instrument_risk import INSTRUMENT_RISK
+from pipeline.store.schema import WRITER
+from serving.answers import Row, described_by
+
+
+@described_by(INSTRUMENT_RISK)
+class MeasureValues(Row):
+    """A value of each registered measure; null where it has none."""
+
+    cagr: float | None
+    volatility: float | None
+    sharpe_ratio: float | None
+    sortino_ratio: float | None
+    max_drawdown: float | None
+    calmar_ratio: float | None
+    skewness: float | None
+    excess_kurtosis: float | None
+    var_95_1d: float | None
+    var_99_1d: float | None
+    es_975_1d: float | None
+    es_99_1d: float | None
+    beta: float | None
+
+
+@described_by(INSTRUMENT_RISK)
+class RiskOut(MeasureValues):
+    """The stored measures of the window that ends with a session."""
+
+    session: date
+    sessions_in_window: int
+    reason: str | None
+    materialization_id: int = Field(description=INSTRUMENT_RISK.columns[WRITER].comment)

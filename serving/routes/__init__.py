@@ -1,0 +1,1 @@
+"""Routes, one file a resource, with its request and response models."""

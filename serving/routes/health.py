@@ -1,0 +1,79 @@
+"""Whether the service lives, and whether it can answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from pipeline.base.errors import DatabaseError
+from pipeline.store.readiness import check_readiness
+from serving.deps import CONNECT_TIMEOUT_SECONDS, Database
+from serving.errors import problem_responses
+
+READY_SECONDS = 2.0
+PROBES = 2
+"""Checks at once: a server that hangs holds at most so many threads."""
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Health(BaseModel):
+    """The service runs; nothing is said about what it needs."""
+
+    status: Literal["healthy"] = "healthy"
+    service: str = Field(description="Name of the service.", examples=["backend-api"])
+    timestamp: datetime = Field(description="Time of the answer (UTC).")
+    version: str = Field(description="Version of the platform.")
+
+
+class Readiness(BaseModel):
+    """The service can answer: Postgres does, and its schema was made."""
+
+    status: Literal["ready"] = "ready"
+    service: str
+    timestamp: datetime
+    version: str
+    schema_revision: str = Field(description="Revision of the database's schema.")
+
+
+@router.get("")
+async def health(request: Request) -> Health:
+    """Say that the service runs."""
+    state = request.app.state
+    return Health(service=state.service.name, timestamp=datetime.now(UTC), version=state.settings.app_version)
+
+
+@router.get("/ready", responses=problem_responses(503))
+async def ready(request: Request, database: Database) -> Readiness:
+    """Say whether Postgres answers within 2 s and has its schema."""
+    revision = None
+    with anyio.move_on_after(READY_SECONDS):
+        revision = await to_thread.run_sync(
+            check_readiness,
+            database.url,
+            CONNECT_TIMEOUT_SECONDS,
+            abandon_on_cancel=True,
+            limiter=_limiter(request),
+        )
+    if revision is None:
+        raise DatabaseError(f"Postgres did not answer within {READY_SECONDS:g} s", "See the server's log.")
+    state = request.app.state
+    return Readiness(
+        service=state.service.name,
+        timestamp=datetime.now(UTC),
+        version=state.settings.app_version,
+        schema_revision=revision,
+    )
+
+
+def _limiter(request: Request) -> CapacityLimiter:
+    state = request.app.state
+    if not hasattr(state, "probes"):  # a limiter belongs to the loop in which it is made
+        state.probes = CapacityLimiter(PROBES)
+    limiter: CapacityLimiter = state.probes
+    return limiter

@@ -1,0 +1,135 @@
+"""Run one or several services in one process until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from pipeline.base.errors import PlatformError
+from pipeline.base.settings import Settings
+from serving.app import create_app
+from serving.services import Service
+
+BACKLOG = 2048
+LONGEST_HEAD_BYTES = 32 * 1024
+"""Request line and headers."""
+KEEP_ALIVE_SECONDS = 5
+GRACE_SECONDS = 5
+"""For requests that run when the end is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service listens."""
+
+    service: Service
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The address for a browser."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def addresses(services: Sequence[Service], settings: Settings) -> tuple[Address, ...]:
+    """Where the services listen. ``PORT`` moves a single service, as containers do; several keep their own."""
+    if settings.port is not None and len(services) == 1:
+        return (Address(services[0], settings.host, settings.port),)
+    return tuple(Address(service, settings.host, service.port_on(settings)) for service in services)
+
+
+def serve(services: Sequence[Service], settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; returns when every service has ended.
+
+    Raises
+    ------
+    PlatformError
+        If a port is taken, the host is not one of this machine, or the settings lack something. Nothing is
+        served then.
+    """
+    apps = [create_app(service.name, settings) for service in services]
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(listening_socket(address)) for address in addresses(services, settings)]
+        config = [server_config(app, settings) for app in apps]
+        with asyncio.Runner(loop_factory=config[0].get_loop_factory()) as runner:
+            runner.run(_serve_all(config, sockets))
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How every service is run; also by the tests."""
+    return uvicorn.Config(
+        app,
+        http="h11",  # httptools, faster, takes headers without an end
+        h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        # The caller's own X-Forwarded-For is believed otherwise.
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        log_level=settings.log_level,
+    )
+
+
+@contextmanager
+def listening_socket(address: Address) -> Iterator[socket.socket]:
+    """A socket that listens, so that nobody takes the port between the check and its use.
+
+    Raises
+    ------
+    PlatformError
+        If the port is taken or the host cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        # Sets SO_REUSEADDR: a port whose last connections are being closed is free.
+        listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PlatformError(
+            f"{address.service.name} cannot listen on {address.host}:{address.port} ({reason})",
+            "Stop what uses that port, or move every service with FINTECH_PORT_OFFSET (HOST names the interface).",
+        ) from error
+    with listener:
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to `_serve_all`, which ends all servers of the process together."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve_all(configs: Sequence[uvicorn.Config], sockets: Sequence[socket.socket]) -> None:
+    servers = [_Server(config) for config in configs]
+
+    def end() -> None:
+        for server in servers:
+            server.force_exit = server.should_exit  # a second signal does not wait for requests
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listener])) for server, listener in zip(servers, sockets, strict=True)
+    ]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:  # one that ends by itself takes the others with it
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+    if not all(server.started for server in servers):
+        raise PlatformError("A service could not start", "Its log above names the cause.")

@@ -1,0 +1,49 @@
+"""A seeded database, and the services over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from pipeline.store.engine import Database
+from tests.integration.serving.running import Running, Serve, local_settings, running_service
+from tests.integration.serving.seeding import Seeded, seed
+
+
+@pytest.fixture(scope="session")
+def seeded(new_database: Callable[[], Database]) -> Seeded:
+    """The database that tests read; those that write take `own_seeded`."""
+    return seed(new_database())
+
+
+@pytest.fixture
+def own_seeded(new_database: Callable[[], Database]) -> Seeded:
+    """A seeded database of one test."""
+    return seed(new_database())
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start services on free ports: ``serve(url, service="backend-api", **settings)``."""
+    with ExitStack() as stack:
+
+        def start(url: str, service: str = "backend-api", **changes: object) -> Running:
+            return stack.enter_context(running_service(service, local_settings(url, **changes)))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def api(seeded: Seeded) -> Iterator[httpx.Client]:
+    """A client of the gateway over the database that tests read."""
+    with running_service("backend-api", local_settings(seeded.database.url)) as service:
+        yield service.client
+
+
+@pytest.fixture
+def own_api(own_seeded: Seeded, serve: Serve) -> httpx.Client:
+    """A client of a gateway over a database of its own."""
+    return serve(own_seeded.database.url).client

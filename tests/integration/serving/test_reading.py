@@ -1,0 +1,146 @@
+"""What the read routes answer, over real HTTP and a real Postgres."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.integration.serving.running import Serve
+from tests.integration.serving.seeding import NOTICE, SESSIONS, Seeded
+
+
+def data(answer: httpx.Response):
+    """The rows of a collection, or the fields of a resource but for the notice."""
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body.pop("notice") == NOTICE
+    return body["data"] if set(body) == {"data"} else body
+
+
+def test_instruments(api: httpx.Client) -> None:
+    listed = data(api.get("/api/v1/instruments"))
+    assert [instrument["symbol"] for instrument in listed] == ["AAPL", "MSFT", "NEW", "SAP", "SPX"]
+    assert data(api.get("/api/v1/instruments/AAPL")) == listed[0]
+    assert listed[0] == {
+        "symbol": "AAPL",
+        "name": "Apple",
+        "kind": "stock",
+        "sector": "Information Technology",
+        "currency": "USD",
+        "exchange": "XNYS",
+        "provider": "bundled",
+    }
+
+
+def test_prices_are_the_newest_of_the_window_oldest_first(api: httpx.Client, seeded: Seeded) -> None:
+    bars = data(api.get("/api/v1/instruments/AAPL/prices", params={"limit": 2}))
+    assert [bar["session"] for bar in bars] == [str(session) for session in SESSIONS[-2:]]
+    assert [bar["close_adjusted"] for bar in bars] == list(seeded.close["AAPL"][-2:])
+    window = {"start": "2021-03-01", "end": "2021-03-05"}
+    assert len(data(api.get("/api/v1/instruments/AAPL/prices", params=window))) == 5
+    assert len(data(api.get("/api/v1/instruments/AAPL/prices"))) == 252
+    assert data(api.get("/api/v1/instruments/AAPL/prices", params={"start": "2023-01-01"})) == []
+
+
+def test_missing_measures_are_null_with_a_reason(api: httpx.Client) -> None:
+    rows = data(api.get("/api/v1/instruments/AAPL/risk", params={"limit": 1}))
+    assert rows[0]["session"] == "2022-12-28"
+    assert rows[0]["sessions_in_window"] == 252
+    assert rows[0]["beta"] is None
+    assert rows[0]["reason"] == "no_benchmark"
+    assert rows[0]["var_99_1d"] > rows[0]["var_95_1d"] > 0
+    assert rows[0]["materialization_id"] == 1
+
+
+def test_forecasts_are_every_models_latest(api: httpx.Client) -> None:
+    forecasts = data(api.get("/api/v1/instruments/AAPL/forecasts"))
+    assert [(row["as_of"], row["model"]) for row in forecasts["volatility"]] == [
+        ("2022-12-28", "ewma"),
+        ("2022-12-28", "har"),
+    ]
+    assert [row["volatility_21d"] for row in forecasts["volatility"]] == [0.2, None]
+    assert len(forecasts["quantiles"]) == 1
+    older = data(api.get("/api/v1/instruments/AAPL/forecasts", params={"end": "2022-12-27"}))
+    assert {row["as_of"] for row in older["volatility"] + older["quantiles"]} == {"2022-12-27"}
+    empty = data(api.get("/api/v1/instruments/MSFT/forecasts"))
+    assert empty == {"symbol": "MSFT", "volatility": [], "quantiles": []}
+
+
+def test_fx_rates(api: httpx.Client) -> None:
+    rates = data(api.get("/api/v1/fx-rates/USD", params={"limit": 1}))
+    assert rates == [{"session": "2022-12-28", "units_per_euro": 1.04}]
+    assert data(api.get("/api/v1/fx-rates/USD", params={"end": "1999-01-01"})) == []
+    assert api.get("/api/v1/fx-rates/ZZZ").status_code == 404
+
+
+def test_stored_results_of_a_portfolio_by_id_and_slug(api: httpx.Client, seeded: Seeded) -> None:
+    number = seeded.portfolios["held"]
+    for path in ("", "/risk", "/simulations"):
+        by_slug = data(api.get(f"/api/v1/portfolios/held{path}"))
+        assert by_slug == data(api.get(f"/api/v1/portfolios/{number}{path}"))
+        assert by_slug
+    assert data(api.get("/api/v1/portfolios/held/simulations"))[0]["model"] == "student_t"
+    assert [p["slug"] for p in data(api.get("/api/v1/portfolios"))] == ["held", "quarterly", "young"]
+
+
+def test_an_empty_database_has_no_notice(database, serve: Serve) -> None:
+    client = serve(database.url).client
+    assert client.get("/api/v1/instruments").json() == {"data": [], "notice": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/instruments/NONE", 404),
+        ("/api/v1/instruments/NONE/prices", 404),
+        ("/api/v1/instruments/NONE/risk", 404),
+        ("/api/v1/instruments/NONE/forecasts", 404),
+        ("/api/v1/portfolios/999", 404),
+        ("/api/v1/portfolios/no-such/risk", 404),
+        ("/api/v1/portfolios/99999999999999999999", 422),
+        ("/api/v1/portfolios/UPPER", 422),
+        ("/api/v1/instruments/A%00", 422),
+        ("/api/v1/instruments/A%ED%A0%80", 422),
+        ("/api/v1/portfolios/a%00b", 422),
+        ("/api/v1/fx-rates/usd", 422),
+        ("/api/v1/instruments/AAPL/prices?limit=0", 422),
+        ("/api/v1/instruments/AAPL/prices?limit=10001", 422),
+        ("/api/v1/instruments/AAPL/prices?limit=99999999999999999999999", 422),
+        ("/api/v1/instruments/AAPL/prices?limit=x", 422),
+        ("/api/v1/instruments/AAPL/prices?limit=%00", 422),
+        ("/api/v1/instruments/AAPL/prices?start=20200101", 422),
+        ("/api/v1/instruments/AAPL/prices?start=2020-13-01", 422),
+        ("/api/v1/instruments/AAPL/prices?start=0000-00-00", 422),
+        ("/api/v1/instruments/AAPL/prices?start=9999-12-31", 422),
+        ("/api/v1/instruments/AAPL/prices?start=2020-01-01%00", 422),
+        ("/api/v1/instruments/AAPL/prices?start=2022-01-02&end=2022-01-01", 422),
+        ("/api/v1/instruments/AAPL/prices?from=2022-01-02", 422),
+        ("/api/v1/instruments/AAPL/prices?%00=1", 422),
+        ("/api/v1/instruments/AAPL/prices?%ED%A0%80=1", 422),
+        ("/api/v1/nothing", 404),
+        ("/nothing", 404),
+        ("/health/", 404),
+        ("/docs/../secrets", 404),
+        ("/docs/index.html", 404),
+    ],
+)
+def test_unusable_addresses_are_problems(api: httpx.Client, path: str, status: int) -> None:
+    answer = api.get(path)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert all(set(error) == {"field", "message"} for error in problem.get("errors", []))
+
+
+def test_the_field_is_named(api: httpx.Client) -> None:
+    answer = api.get("/api/v1/instruments/AAPL/prices", params={"limit": "0"}).json()
+    assert answer["errors"] == [{"field": "query.limit", "message": "Input should be greater than or equal to 1"}]
+
+
+def test_method_not_allowed(api: httpx.Client) -> None:
+    answer = api.delete("/api/v1/portfolios/held")
+    assert answer.status_code == 405
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["allow"] == "GET"
