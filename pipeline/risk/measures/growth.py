@@ -23,5 +23,6 @@ def cagr(returns: FloatArray, periods_per_year: int) -> FloatArray:
         (...) fraction per year.
     """
     wealth = np.multiply.reduce(1.0 + returns, axis=-1)
-    growth: FloatArray = wealth ** (periods_per_year / returns.shape[-1]) - 1.0
+    # Not `**`, which rounds a single number by another routine than an array.
+    growth: FloatArray = np.power(wealth, periods_per_year / returns.shape[-1]) - 1.0
     return growth

@@ -48,7 +48,9 @@ class HeldPortfolio:
     returns
         (t-1,) simple returns of its value under the rebalancing policy.
     weights
-        (t-1, n) weights at the close of the session of each return.
+        (t-1, n) weights at the close of the session of each return: the targets if every close rebalances,
+        otherwise as they have drifted up to that close. Whether a month or quarter has ended, only its next
+        session tells, and a row must not change when that one comes.
     asset_returns
         (t-1, n) simple returns of what it holds.
     """
@@ -85,7 +87,7 @@ def hold(close: FloatArray, sessions: DateArray, holdings: Holdings) -> HeldPort
     total = _sum_columns(values)
     if not (total > 0).all():
         raise MeasureInputError(
-            f"portfolio value: {total.min():.6g} at its lowest; returns need a value above 0 on every session"
+            f"portfolio value: {total.min():.6g} at its lowest; hold less short, so that it is above 0 on every session"
         )
     if holdings.rebalancing == "buy_and_hold":
         return HeldPortfolio(total[1:] / total[:-1] - 1.0, values[1:] / total[1:, None], asset_returns)
@@ -128,7 +130,10 @@ def scenario_returns(held: HeldPortfolio, row: int, window_sessions: int) -> Flo
         If the session has fewer returns before it.
     """
     if row < window_sessions:
-        raise MeasureInputError(f"returns: {row} before that session, and the window needs {window_sessions}")
+        raise MeasureInputError(
+            f"returns: {row} before that session, and the window needs {window_sessions};"
+            " choose a later session or a shorter window"
+        )
     part = held.part(slice(row - window_sessions, row))
     scenarios = np.zeros(window_sessions)
     for weight, returns in zip(part.weights[-1], part.asset_returns.T, strict=True):
@@ -160,13 +165,15 @@ def _base_rows(sessions: DateArray, rebalancing: Rebalancing) -> IntArray:
 def _rebalanced(
     values: FloatArray, total: FloatArray, sessions: DateArray, holdings: Holdings
 ) -> tuple[FloatArray, FloatArray]:
-    """Returns and closing weights when the value restarts from 1 at each rebalancing."""
+    """Returns and closing weights when the value restarts at each rebalancing."""
     periods = period_ids(sessions, holdings.rebalancing)
-    starts = periods[1:] != periods[:-1]
-    before = np.where(starts, 1.0, total[:-1])
-    weights = values[1:] / total[1:, None]
-    ends = np.r_[starts[1:], False]  # at a period's last close the weights are the targets again
-    weights[ends] = holdings.amounts
+    # It restarts from the targets' own sum: what they miss of 1, within the tolerance, is neither gain nor loss.
+    start = total[0]
+    before = np.where(periods[1:] != periods[:-1], start, total[:-1])
+    if holdings.rebalancing == "daily":
+        weights = np.tile(holdings.amounts / start, (len(total) - 1, 1))
+    else:
+        weights = values[1:] / total[1:, None]
     return total[1:] / before - 1.0, weights
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.base.types import FloatArray
+from pipeline.base.types import BoolArray, FloatArray
 from pipeline.risk.measures.windows import quotient
 
 
@@ -16,7 +16,11 @@ def skewness(returns: FloatArray) -> FloatArray:
     FloatArray
         (...) ratio; NaN for a constant series.
     """
-    return _standardised_moment(returns, 3)
+    deviation = _deviation(returns)
+    squared = deviation * deviation
+    variance = np.mean(squared, axis=-1)
+    # Not `variance**1.5`: a power rounds a single number by another routine than an array.
+    return quotient(np.mean(squared * deviation, axis=-1), variance * np.sqrt(variance), _varies(returns))
 
 
 def excess_kurtosis(returns: FloatArray) -> FloatArray:
@@ -27,13 +31,16 @@ def excess_kurtosis(returns: FloatArray) -> FloatArray:
     FloatArray
         (...) ratio, 0 for a normal distribution; NaN for a constant series.
     """
-    return _standardised_moment(returns, 4) - 3.0
-
-
-def _standardised_moment(returns: FloatArray, order: int) -> FloatArray:
-    deviation = returns - np.mean(returns, axis=-1, keepdims=True)
-    squared = deviation * deviation
+    squared = _deviation(returns) ** 2
     variance = np.mean(squared, axis=-1)
-    moment = np.mean(squared * deviation if order == 3 else squared * squared, axis=-1)
-    varies = np.ptp(returns, axis=-1) > 0.0
-    return quotient(moment, variance ** (order / 2), varies)
+    return quotient(np.mean(squared * squared, axis=-1), variance * variance, _varies(returns)) - 3.0
+
+
+def _deviation(returns: FloatArray) -> FloatArray:
+    deviation: FloatArray = returns - np.mean(returns, axis=-1, keepdims=True)
+    return deviation
+
+
+def _varies(returns: FloatArray) -> BoolArray:
+    varies: BoolArray = np.ptp(returns, axis=-1) > 0.0
+    return varies

@@ -56,7 +56,7 @@ def historical_es(returns: FloatArray, confidence: float) -> FloatArray:
 
 
 def _rank(sessions: int, confidence: float) -> int:
-    """⌈αn⌉, with products such as 0.95 × 260 not lifted over the integer by rounding."""
+    """⌈αn⌉, with products such as 0.28 × 25 not lifted over the integer by rounding."""
     if not 0.0 < confidence < 1.0:
         raise MeasureInputError(f"confidence={confidence}: give a fraction between 0 and 1, such as 0.99")
     return max(1, math.ceil(confidence * sessions - 1e-9))

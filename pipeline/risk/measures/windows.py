@@ -104,7 +104,10 @@ def require_returns(returns: FloatArray, minimum_sessions: int = 2) -> FloatArra
         For NaN, infinity, a loss above 100 % or fewer than `minimum_sessions` values.
     """
     if returns.shape[-1] < minimum_sessions:
-        raise MeasureInputError(f"returns: {returns.shape[-1]} given, at least {minimum_sessions} are needed")
+        raise MeasureInputError(
+            f"returns: {returns.shape[-1]} given, at least {minimum_sessions} are needed;"
+            " give a longer history or a shorter window"
+        )
     if not np.isfinite(returns).all():
         raise MeasureInputError("returns: NaN or infinite; drop those sessions or repair their prices")
     if (returns < -1.0).any():
