@@ -59,7 +59,7 @@ contracts: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|serve
-	@$(BIN)/python -m tests.bench $(ONLY)
+	@$(BIN)/python -m tests.load $(ONLY)
 
 # One resolution for all: the slices' locks are cut out of the development lock's versions.
 LOCK = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package fintech-platform \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from importlib import import_module
@@ -53,10 +54,17 @@ class Platform:
             return connection.execute(query).fetchall()
 
 
+@contextmanager
+def postgres_instance(address: str) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance whose storage is the database of that address."""
+    storage = {"postgres": {"postgres_url": sqlalchemy_url(address, "psycopg2")}}
+    with dg.instance_for_test(overrides={"storage": storage}) as instance:
+        yield instance
+
+
 @pytest.fixture
 def platform(new_database: Callable[[], Database], new_empty_database: Callable[[], str]) -> Iterator[Platform]:
-    storage = {"postgres": {"postgres_url": sqlalchemy_url(new_empty_database(), "psycopg2")}}
-    with dg.instance_for_test(overrides={"storage": storage}) as instance:
+    with postgres_instance(new_empty_database()) as instance:
         yield Platform(new_database(), instance)
 
 

@@ -1,0 +1,43 @@
+"""``make bench [ONLY=group]``: measure the bars and keep them in ``.data/bench.json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+
+from rich.console import Console
+
+from pipeline.base.settings import load_settings
+from tests.load.measuring import Figures
+
+GROUPS = ("run", "ingest", "risk", "sim", "forecast", "serve")
+
+
+def main(arguments: list[str]) -> int:
+    """Measure the groups named, or all; the exit code."""
+    console = Console()
+    unknown = sorted(set(arguments) - set(GROUPS))
+    if unknown:
+        console.print(f"error: there is no group {unknown[0]!r}. Use ONLY= one of {', '.join(GROUPS)}.")
+        return 2
+    for group in arguments or GROUPS:
+        figures: Figures = import_module(f"tests.load.{group}").measure()
+        keep(group, figures)
+        for name, value in figures.items():
+            console.print(f"{group}.{name:<32} {value:>12,.4g}", highlight=False)
+    return 0
+
+
+def keep(group: str, figures: Figures) -> None:
+    """Replace the group's figures in the file, leaving the others."""
+    path = load_settings().data_dir / "bench.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(path.read_text()) if path.exists() else {}
+    others = {key: value for key, value in known.items() if not key.startswith(f"{group}.")}
+    merged = others | {f"{group}.{name}": float(f"{value:.4g}") for name, value in figures.items()}
+    path.write_text(json.dumps(dict(sorted(merged.items())), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""The main job on an empty machine and again: time, where it goes, and the memory of its largest process."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from pipeline.base.settings import inherited_environment
+from tests.load.measuring import Figures
+
+POLL_SECONDS = 0.1
+_DONE = re.compile(r"Done in ([\d.]+) s: ([\d.]+) s in the assets, ([\d.]+) s in Dagster")
+_ROWS = re.compile(r"([\d,]+)\s+rows\s+written")
+
+
+@dataclass(frozen=True, slots=True)
+class MainJob:
+    """One execution of ``fintech run``."""
+
+    wall_s: float
+    ours_s: float
+    dagster_s: float
+    rows_written: int
+    peak_mib: float
+
+
+def measure() -> Figures:
+    """Run twice in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="fintech-bench-") as folder:
+        Path(folder).chmod(0o755)  # root's embedded server runs as another user
+        first, second = execute(folder), execute(folder)
+    return {
+        "total_s": first.wall_s,
+        "ours_s": first.ours_s,
+        "dagster_s": first.dagster_s,
+        "rows_written": first.rows_written,
+        "second_total_s": second.wall_s,
+        "second_rows_written": second.rows_written,
+        "peak_mib": max(first.peak_mib, second.peak_mib),
+    }
+
+
+def execute(folder: str) -> MainJob:
+    """Run the command as a user would, watching every process that it starts."""
+    environment = inherited_environment() | {"FINTECH_DATA_DIR": folder, "DATABASE_URL": ""}
+    command = [sys.executable, "-m", "fintech", "run"]
+    started = time.perf_counter()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, largest_resident(process.pid))
+            time.sleep(POLL_SECONDS)
+        wall = time.perf_counter() - started
+        output = process.stdout.read() if process.stdout else ""
+    done, rows = _DONE.search(output), _ROWS.search(output)
+    if process.returncode or done is None or rows is None:
+        raise RuntimeError(f"fintech run ended with {process.returncode}:\n{output}")
+    return MainJob(wall, float(done[2]), float(done[3]), int(rows[1].replace(",", "")), peak / 2**20)
+
+
+def largest_resident(pid: int) -> int:
+    """Bytes of the largest process of a tree and of the embedded server, shared pages counted."""
+    largest = 0
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        try:
+            largest = max(largest, process.memory_info().rss)
+        except psutil.NoSuchProcess:
+            continue
+    return largest
