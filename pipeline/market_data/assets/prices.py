@@ -53,7 +53,7 @@ def prices(write: Write, months: MonthRange, provider: ProviderResource) -> Prod
     return Produced(
         rows=price_columns(accepted, ids),
         checks=rule_outcomes(verdict, in_range),
-        metadata={"last_session": str(last), "rows_quarantined": int((in_range & ~verdict.accepted).sum())},
+        metadata={"last_session": str(last), "rows_quarantined": int((in_range & verdict.refused).sum())},
         empty_because=f"the provider has no bar in this month; its last session is {last}",
     )
 
@@ -69,23 +69,18 @@ def price_columns(bars: Bars, ids: dict[str, int]) -> Columns:
 
 
 def quarantined_rows(verdict: Verdict, in_range: BoolArray, provider: str) -> list[QuarantinedRow]:
-    """Every refused bar with the first rule that refused it."""
-    rows = []
-    for position in np.flatnonzero(in_range & ~verdict.accepted):
-        rules = [rule.name for rule, hit in zip(RULES, verdict.flags[position], strict=True) if hit]
-        if not rules:
-            continue  # an exact repeat of an accepted bar carries nothing
+    """Every refused bar with the first rule that refused it; conflicting bars are one row that keeps all closes."""
+    closes: dict[tuple[str, date, str], list[float | str]] = {}
+    for position in np.flatnonzero(in_range & verdict.refused):
+        rule = next(rule.name for rule, hit in zip(RULES, verdict.flags[position], strict=True) if hit)
+        symbol = verdict.bars.symbols[verdict.bars.symbol_index[position]]
         close = float(verdict.bars.close_adjusted[position])
-        rows.append(
-            QuarantinedRow(
-                provider,
-                verdict.bars.symbols[verdict.bars.symbol_index[position]],
-                verdict.bars.sessions[position].astype(object),
-                rules[0],
-                {"close_adjusted": close if np.isfinite(close) else str(close)},
-            )
-        )
-    return rows
+        of_key = closes.setdefault((symbol, verdict.bars.sessions[position].astype(object), rule), [])
+        of_key.append(close if np.isfinite(close) else str(close))
+    return [
+        QuarantinedRow(provider, *key, {"close_adjusted": values[0] if len(values) == 1 else values})
+        for key, values in closes.items()
+    ]
 
 
 def rule_outcomes(verdict: Verdict, in_range: BoolArray) -> list[CheckOutcome]:

@@ -84,10 +84,16 @@ class Verdict:
     flags: NDArray[np.bool_]
 
     @property
-    def accepted(self) -> BoolArray:
-        """(m,) bars that no quarantine rule flags, the first of each key."""
+    def refused(self) -> BoolArray:
+        """(m,) bars that a quarantine rule flags."""
         refusing = [rule.action == "quarantine" for rule in RULES]
-        accepted: BoolArray = ~self.flags[:, refusing].any(axis=1) & ~_repeats(self.bars)
+        refused: BoolArray = np.logical_or.reduce(self.flags[:, refusing], axis=1)
+        return refused
+
+    @property
+    def accepted(self) -> BoolArray:
+        """(m,) bars that no quarantine rule flags, the first of each key: an exact repeat carries nothing."""
+        accepted: BoolArray = ~(self.refused | self.bars.is_repeat)
         return accepted
 
 
@@ -99,17 +105,10 @@ def judge(bars: Bars, context: Context) -> Verdict:
     """
     bars = bars.sorted()
     flags = np.zeros((len(bars), len(RULES)), dtype=bool)
-    standing = ~_repeats(bars)
+    standing = ~bars.is_repeat
     for column, rule in enumerate(RULES):
         judged = np.ones(len(bars), dtype=bool) if rule.name == "conflicting_duplicate" else standing
         flags[judged, column] = rule.flag(bars.take(judged), context)
         if rule.action == "quarantine":
             standing = standing & ~flags[:, column]
     return Verdict(bars, flags)
-
-
-def _repeats(bars: Bars) -> BoolArray:
-    """(m,) bars whose key came before: exact repeats carry nothing, conflicting ones are flagged by their rule."""
-    repeats: BoolArray = np.zeros(len(bars), dtype=bool)
-    repeats[1:] = (bars.symbol_index[1:] == bars.symbol_index[:-1]) & (bars.sessions[1:] == bars.sessions[:-1])
-    return repeats

@@ -34,8 +34,8 @@ class Bars:
         return len(self.sessions)
 
     def sorted(self) -> Bars:
-        """The bars ordered by instrument and date; equal keys keep the order of the payload."""
-        return self.take(np.lexsort((self.sessions, self.symbol_index)))
+        """The bars ordered by instrument, date and close, so that no verdict depends on the order of the payload."""
+        return self.take(np.lexsort((self.close_adjusted, self.sessions, self.symbol_index)))
 
     def take(self, rows: IntArray | BoolArray) -> Bars:
         """The bars at positions, or where a mask holds."""
@@ -46,6 +46,13 @@ class Bars:
         """(m,) whether a bar is its instrument's first; the bars must be sorted."""
         first: BoolArray = np.r_[True, self.symbol_index[1:] != self.symbol_index[:-1]][: len(self)]
         return first
+
+    @property
+    def is_repeat(self) -> BoolArray:
+        """(m,) whether the bar before has the same instrument and date; the bars must be sorted."""
+        same_session = self.sessions[1:] == self.sessions[:-1]
+        repeat: BoolArray = np.r_[False, same_session & ~self.is_first[1:]][: len(self)]
+        return repeat
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ def flag_conflicting_duplicate(bars: Bars, _: Context) -> BoolArray:
 
     Which one is right cannot be told from one payload, so all of them wait in quarantine.
     """
-    same_key = (bars.symbol_index[1:] == bars.symbol_index[:-1]) & (bars.sessions[1:] == bars.sessions[:-1])
-    conflict = same_key & (bars.close_adjusted[1:] != bars.close_adjusted[:-1])
-    flagged: BoolArray = np.zeros(len(bars), dtype=bool)
-    flagged[1:] |= conflict
-    flagged[:-1] |= conflict
+    close = bars.close_adjusted
+    is_repeat = bars.is_repeat
+    is_equal = (close[1:] == close[:-1]) | (np.isnan(close[1:]) & np.isnan(close[:-1]))
+    key_number = np.cumsum(~is_repeat) - 1
+    in_conflict: BoolArray = np.zeros(len(bars), dtype=bool)
+    in_conflict[key_number[1:][is_repeat[1:] & ~is_equal]] = True
+    flagged: BoolArray = in_conflict[key_number]
     return flagged

@@ -1,0 +1,80 @@
+"""Refused rows are kept exactly, and only what differs is written."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from pipeline.base.types import MonthRange
+from pipeline.store.engine import Database
+from pipeline.store.quarantine import QuarantinedRow, count_quarantined, replace_quarantine
+from pipeline.store.writing import open_write
+
+MAY = MonthRange(date(2022, 5, 1), date(2022, 5, 1))
+JUNE = MonthRange(date(2022, 6, 1), date(2022, 6, 1))
+BOTH = MonthRange(MAY.first, JUNE.last)
+
+
+def refused(day: date, close: object = -1.0, rule: str = "not_positive", symbol: str = "AAPL") -> QuarantinedRow:
+    return QuarantinedRow("vendor", symbol, day, rule, {"close_adjusted": close})  # type: ignore[dict-item]
+
+
+IN_MAY, IN_JUNE = refused(date(2022, 5, 2)), refused(date(2022, 6, 30))
+
+
+def replace(database: Database, rows: list[QuarantinedRow], months: MonthRange = BOTH) -> int:
+    with open_write(database, "prices", "run", "v1") as write:
+        return replace_quarantine(write, rows, months)
+
+
+def stored(database: Database) -> list[tuple]:
+    with database.connect() as connection:
+        query = "SELECT provider, symbol, session, rule, payload, materialization_id FROM quarantine ORDER BY 3, 2, 4"
+        return connection.execute(query).fetchall()
+
+
+def test_a_refused_row_is_stored_as_it_was_parsed(database: Database) -> None:
+    assert replace(database, [IN_MAY]) == 1
+    assert stored(database) == [("vendor", "AAPL", date(2022, 5, 2), "not_positive", {"close_adjusted": -1.0}, 1)]
+
+
+@pytest.mark.parametrize("payload", ["nan", None, [10.0, 11.5, "nan"], 0.1, 1e15, -0.25, 5e-324], ids=str)
+def test_any_parsed_value_comes_back_and_is_known_again(database: Database, payload: object) -> None:
+    row = refused(date(2022, 5, 2), payload)
+    replace(database, [row])
+    assert stored(database)[0][4] == {"close_adjusted": payload}
+    assert replace(database, [row]) == 0
+
+
+def test_the_same_rows_again_are_not_written(database: Database) -> None:
+    replace(database, [IN_MAY, IN_JUNE])
+    assert replace(database, [IN_JUNE, IN_MAY]) == 0
+    assert [row[5] for row in stored(database)] == [1, 1]
+
+
+def test_another_payload_takes_the_place_of_the_first(database: Database) -> None:
+    replace(database, [IN_MAY, IN_JUNE])
+    assert replace(database, [refused(date(2022, 5, 2), -2.0), IN_JUNE]) == 2  # one deleted, one written
+    assert [(row[4]["close_adjusted"], row[5]) for row in stored(database)] == [(-2.0, 2), (-1.0, 1)]
+
+
+def test_a_row_that_is_good_again_leaves_the_quarantine_of_its_month(database: Database) -> None:
+    replace(database, [IN_MAY, IN_JUNE])
+    assert replace(database, [], MAY) == 1
+    assert [row[2] for row in stored(database)] == [date(2022, 6, 30)]
+
+
+@pytest.mark.parametrize("day", [date(2022, 4, 30), date(2022, 6, 1)])
+def test_rows_beside_the_months_stay(database: Database, day: date) -> None:
+    replace(database, [refused(day)], MonthRange(date(2022, 4, 1), date(2022, 6, 1)))
+    assert replace(database, [IN_MAY], MAY) == 1
+    assert sorted(row[2] for row in stored(database)) == sorted([day, date(2022, 5, 2)])
+
+
+def test_rules_and_symbols_of_one_day_are_rows_of_their_own(database: Database) -> None:
+    day = date(2022, 5, 2)
+    rows = [refused(day), refused(day, rule="spike"), refused(day, symbol="MSFT")]
+    assert replace(database, rows) == 3
+    with database.connect() as connection:
+        assert count_quarantined(connection) == 3
