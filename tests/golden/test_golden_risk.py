@@ -19,6 +19,7 @@ from pipeline.risk.measures import MEASURES, RiskSpec
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import held_series, latest_report
+from tests.bundled import bundled_bars
 
 RETURNS = 8_312
 WHOLE = RiskSpec(window_sessions=RETURNS)
@@ -37,7 +38,7 @@ class Market:
 @pytest.fixture(scope="module")
 def market() -> Market:
     provider = BundledProvider()
-    bars = provider.bars()
+    bars = bundled_bars()
     stocks = [security.symbol for security in provider.securities() if security.kind == "stock"]
     assert stocks[0] == "AAPL"
     column = {symbol: bars.take(bars.symbol_index == number) for number, symbol in enumerate(bars.symbols)}

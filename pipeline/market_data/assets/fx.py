@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 
 from pipeline.base.types import MonthRange
 from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.providers import FetchRequest
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.fx_rates import FX_RATE
@@ -36,15 +39,11 @@ def fx_figures(rows: Columns) -> dict[str, float]:
 )
 def fx_rates(_write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
     """Daily ECB reference rates of every currency against the euro."""
-    rates = provider.provider.rates()
-    first, end = np.array([months.first, months.end], dtype="datetime64[D]")
-    inside = (rates.sessions >= first) & (rates.sessions < end)
+    answer = provider.provider.fetch(FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1)))
+    rates = answer.fx_rates
+    assert rates is not None
     return Produced(
-        rows={
-            "currency": rates.currencies[inside],
-            "session": rates.sessions[inside],
-            "units_per_euro": rates.units_per_euro[inside],
-        },
-        metadata={"last_session": str(rates.sessions.max())},
-        empty_because=f"the provider has rates from {rates.sessions.min()} to {rates.sessions.max()}",
+        rows={"currency": rates.currencies, "session": rates.sessions, "units_per_euro": rates.units_per_euro},
+        metadata={"last_session": str(rates.sessions.max()) if len(rates.sessions) else "none"},
+        empty_because="the provider has no rates in this month",
     )

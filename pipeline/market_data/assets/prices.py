@@ -7,8 +7,9 @@ from datetime import date, timedelta
 import numpy as np
 
 from pipeline.base.calendars import sessions_between
-from pipeline.base.types import BoolArray, MonthRange
+from pipeline.base.types import BoolArray, MonthRange, add_months
 from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.providers import FetchRequest
 from pipeline.market_data.rules import RULES, Bars, Context, Verdict, judge
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
@@ -18,6 +19,9 @@ from pipeline.store.quarantine import QuarantinedRow, replace_quarantine
 from pipeline.store.writing import Write
 
 SAMPLE_KEYS = 5
+
+MONTHS_JUDGED_BEFORE, MONTHS_JUDGED_AFTER = 6, 1
+"""A verdict depends on the 63 moves before a bar and on the next one, so it is the same for every range of months."""
 
 
 def price_figures(rows: Columns) -> dict[str, float]:
@@ -43,19 +47,27 @@ def price_figures(rows: Columns) -> dict[str, float]:
 )
 def prices(write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
     """Daily adjusted closes of every instrument, without the rows that a quality rule refused."""
-    bars = provider.provider.bars()
-    verdict = judge(bars, Context(sessions_between(*_span(bars))))
+    bars = fetch_bars(provider, months)
+    verdict = judge(bars, Context(sessions_between(*_span(bars, months))))
     in_range = _in_months(verdict.bars, months)
     replace_quarantine(write, quarantined_rows(verdict, in_range, provider.name), months)
     ids = {instrument.symbol: instrument.id for instrument in read_instruments(write.connection)}
     accepted = verdict.bars.take(verdict.accepted & in_range)
-    last = verdict.bars.sessions.max()
+    last = str(bars.sessions.max()) if len(bars) else "none"
     return Produced(
         rows=price_columns(accepted, ids),
         checks=rule_outcomes(verdict, in_range),
-        metadata={"last_session": str(last), "rows_quarantined": int((in_range & verdict.refused).sum())},
-        empty_because=f"the provider has no bar in this month; its last session is {last}",
+        metadata={"last_session": last, "rows_quarantined": int((in_range & verdict.refused).sum())},
+        empty_because="the provider has no bar in this month",
     )
+
+
+def fetch_bars(provider: ProviderResource, months: MonthRange) -> Bars:
+    """The bars of some months, and those around them that rules look at."""
+    first, end = months.back(MONTHS_JUDGED_BEFORE), add_months(months.end, MONTHS_JUDGED_AFTER)
+    answer = provider.provider.fetch(FetchRequest("bars", (), first, end - timedelta(days=1)))
+    assert answer.bars is not None
+    return answer.bars
 
 
 def price_columns(bars: Bars, ids: dict[str, int]) -> Columns:
@@ -102,8 +114,10 @@ def rule_outcomes(verdict: Verdict, in_range: BoolArray) -> list[CheckOutcome]:
     return outcomes
 
 
-def _span(bars: Bars) -> tuple[date, date]:
-    """The first day of the bars, and the day after their last."""
+def _span(bars: Bars, months: MonthRange) -> tuple[date, date]:
+    """The first day of the bars, and the day after their last; the months where there are none."""
+    if not len(bars):
+        return months.first, months.end
     first: date = bars.sessions.min().astype(object)
     last: date = bars.sessions.max().astype(object)
     return first, last + timedelta(days=1)

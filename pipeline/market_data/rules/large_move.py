@@ -14,7 +14,8 @@ LARGE_RETURN = 0.25
 def flag_large_move(bars: Bars, _: Context) -> BoolArray:
     """(m,) closes more than 25 % above or below the one before."""
     flagged: BoolArray = np.zeros(len(bars), dtype=bool)
+    close = bars.judged_close
     with np.errstate(invalid="ignore", divide="ignore"):
-        returns = bars.close_adjusted[1:] / bars.close_adjusted[:-1] - 1.0
+        returns = close[1:] / close[:-1] - 1.0
     flagged[1:] = (np.abs(returns) > LARGE_RETURN) & ~bars.is_first[1:]
     return flagged

@@ -10,5 +10,6 @@ from pipeline.market_data.rules.bars import Bars, Context
 
 def flag_not_positive(bars: Bars, _: Context) -> BoolArray:
     """(m,) closes that are NaN, infinite, zero or negative."""
-    flagged: BoolArray = ~(np.isfinite(bars.close_adjusted) & (bars.close_adjusted > 0))
+    close = bars.judged_close
+    flagged: BoolArray = ~(np.isfinite(close) & (close > 0))
     return flagged

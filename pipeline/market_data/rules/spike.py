@@ -24,9 +24,10 @@ def flag_spike(bars: Bars, _: Context) -> BoolArray:
     never flagged: only the next session can tell a spike from a move.
     """
     flagged: BoolArray = np.zeros(len(bars), dtype=bool)
+    close = bars.judged_close
     for index in range(len(bars.symbols)):
         rows = np.flatnonzero(bars.symbol_index == index)
-        flagged[rows] = _spikes(bars.close_adjusted[rows])
+        flagged[rows] = _spikes(close[rows])
     return flagged
 
 

@@ -11,6 +11,7 @@ import pytest
 from fintech.samples import register_samples
 from pipeline.base.types import MonthRange
 from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.providers import FetchRequest, FetchResult
 from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.market_data.rules import Bars
 from pipeline.orchestration.asset_page import INLINE_MARKDOWN_LIMIT
@@ -101,21 +102,24 @@ def test_a_month_without_data_says_why(platform: Platform) -> None:
     assert result.success
     [event] = materializations(result, "prices")
     assert event.metadata["dagster/partition_row_count"].value == 0
-    assert "its last session is 2022-12-28" in event.metadata["reason"].value
+    assert event.metadata["reason"].value == "the provider has no bar in this month"
 
 
 class Spoilt(BundledProvider):
     """The bundled prices with one bar of each kind of error."""
 
-    def bars(self) -> Bars:
-        bars = super().bars()
+    def fetch(self, request: FetchRequest) -> FetchResult:
+        answer = super().fetch(request)
+        return replace(answer, bars=self._spoilt(answer.bars))
+
+    def _spoilt(self, bars: Bars) -> Bars:
         close = bars.close_adjusted.copy()
         inside = np.flatnonzero((bars.sessions >= np.datetime64("2022-11-07")) & (bars.symbol_index == 0))
         close[inside[0]] = -1.0
         close[inside[5]] *= 3.0
         sessions = bars.sessions.copy()
         sessions[inside[10]] = np.datetime64("2022-11-20")  # a Sunday
-        return Bars(bars.symbols, bars.symbol_index, sessions, close)
+        return Bars.of_adjusted_closes(bars.symbols, bars.symbol_index, sessions, close)
 
 
 class SpoiltResource(ProviderResource):

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.base.calendars import sessions_between
 from pipeline.base.types import DateArray, FloatArray
-from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.market_data.rules import RULES, Bars, Context, Verdict, judge
+from tests.bundled import bundled_bars
 
 WEEK = np.array(["2022-05-02", "2022-05-03", "2022-05-04", "2022-05-05", "2022-05-06"], dtype="datetime64[D]")
 SUNDAY = np.datetime64("2022-05-08")
@@ -25,7 +25,7 @@ Row = tuple[str, object, float]
 def bars_of(rows: Sequence[Row]) -> Bars:
     """Bars in the order given, as a provider delivers them."""
     symbols = tuple(sorted({row[0] for row in rows}))
-    return Bars(
+    return Bars.of_adjusted_closes(
         symbols,
         np.array([symbols.index(row[0]) for row in rows], dtype=np.int64),
         np.array([row[1] for row in rows], dtype="datetime64[D]"),
@@ -53,6 +53,6 @@ def flagged_by(rule: str, verdict: Verdict) -> list[str]:
 @pytest.fixture(scope="session")
 def bundled() -> Verdict:
     """The verdict on every bundled bar."""
-    bars = BundledProvider().bars()
+    bars = bundled_bars()
     first, last = bars.sessions.min().astype(object), bars.sessions.max().astype(object)
     return judge(bars, Context(sessions_between(first, last.replace(day=31))))

@@ -11,6 +11,7 @@ import pytest
 from pipeline.base.errors import ConfigurationError
 from pipeline.market_data.providers import PROVIDERS, ProviderError, bundled, provider_named
 from pipeline.market_data.providers.bundled import BundledProvider
+from tests.bundled import bundled_bars, bundled_rates
 
 FIRST, LAST = np.datetime64("1990-01-02"), np.datetime64("2022-12-28")
 
@@ -57,7 +58,7 @@ def test_readers_are_told_how_old_the_data_is() -> None:
     ("kind", "first", "count"), [("stock", FIRST, 8313), ("index", FIRST, 8313), ("etf", None, 2264)]
 )
 def test_bars_cover_what_the_documentation_says(kind: str, first: np.datetime64 | None, count: int) -> None:
-    bars = BundledProvider().bars()
+    bars = bundled_bars()
     for index, security in enumerate(BundledProvider().securities()):
         if security.kind == kind:
             sessions = bars.sessions[bars.symbol_index == index]
@@ -67,7 +68,7 @@ def test_bars_cover_what_the_documentation_says(kind: str, first: np.datetime64 
 
 
 def test_bars_are_columns_of_one_length_and_of_positive_closes() -> None:
-    bars = BundledProvider().bars()
+    bars = bundled_bars()
     assert bars.symbols == tuple(security.symbol for security in BundledProvider().securities())
     assert len(bars.symbol_index) == len(bars.sessions) == len(bars.close_adjusted) == 185_893
     assert (bars.close_adjusted > 0).all()
@@ -78,7 +79,7 @@ def test_bars_are_columns_of_one_length_and_of_positive_closes() -> None:
 
 
 def test_rates_begin_with_the_euro() -> None:
-    rates = BundledProvider().rates()
+    rates = bundled_rates()
     assert rates.sessions.min() == np.datetime64("1999-01-04")
     assert rates.sessions.max() >= LAST
     first = rates.sessions == rates.sessions.min()
@@ -88,7 +89,7 @@ def test_rates_begin_with_the_euro() -> None:
 
 
 def test_rates_are_positive_and_one_a_currency_and_day() -> None:
-    rates = BundledProvider().rates()
+    rates = bundled_rates()
     assert (rates.units_per_euro > 0).all()
     assert not np.isnan(rates.units_per_euro).any()
     codes = np.unique(rates.currencies)

@@ -92,7 +92,7 @@ def spoilt(bars: Bars, factor: float, seed: int) -> tuple[Bars, IntArray]:
     wrong = drawn[np.r_[True, np.diff(drawn) > VOLATILITY_SESSIONS]]
     close = bars.close_adjusted.copy()
     close[wrong] *= factor
-    return Bars(bars.symbols, bars.symbol_index, bars.sessions, close), wrong
+    return Bars.of_adjusted_closes(bars.symbols, bars.symbol_index, bars.sessions, close), wrong
 
 
 @pytest.mark.parametrize("factor", [1.5, 1 / 1.5])
