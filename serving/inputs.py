@@ -7,13 +7,14 @@ the message can name the field.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from pipeline.store.point_in_time import Knowledge
 from pipeline.store.reading import Window
 
 EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
@@ -73,5 +74,27 @@ class WindowQuery(BaseModel):
         return Window(self.start, self.end, self.limit)
 
 
+class KnownWindowQuery(WindowQuery):
+    """Which rows of a series that keeps its revisions."""
+
+    known_at: datetime | None = Field(
+        None, description="Moment with a time zone: rows as they were known then. The same moment gives the same rows."
+    )
+
+    @model_validator(mode="after")
+    def _require_zone(self) -> KnownWindowQuery:
+        if self.known_at is not None and self.known_at.tzinfo is None:
+            raise PydanticCustomError("known_at_zone", "known_at needs a time zone, such as 2022-12-28T18:00:00Z")
+        return self
+
+    @property
+    def known(self) -> Knowledge:
+        """The moment as the store takes it."""
+        return Knowledge(self.known_at)
+
+
 Windowed = Annotated[WindowQuery, Query()]
 """Parameter of a route that answers with a series."""
+
+KnownWindowed = Annotated[KnownWindowQuery, Query()]
+"""Parameter of a route that answers with a series as it was known at a moment."""

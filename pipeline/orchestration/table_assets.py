@@ -51,12 +51,15 @@ class Produced:
         Further figures for the asset page.
     empty_because
         Why a month without rows has none.
+    after_write
+        What is done in the same transaction once the rows are written.
     """
 
     rows: Columns
     checks: Sequence[CheckOutcome] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     empty_because: str = "no input in this month"
+    after_write: Callable[[WriteOutcome], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
                 yield from (check.result for check in checks)
                 raise dg.Failure(f"Nothing was written: {', '.join(refused)} failed.", allow_retries=False)
             outcome = write.replace(declared.table, produced.rows, months)
+            if produced.after_write is not None:
+                produced.after_write(outcome)
             page = _page(declared, write, produced, outcome, months)
         # Only now, after the commit, may Dagster hear of it.
         page |= {SECONDS_METADATA: round(time.perf_counter() - started, 3)}

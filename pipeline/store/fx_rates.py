@@ -8,23 +8,29 @@ from datetime import date
 from psycopg import Connection
 from sqlalchemy import Double, String, Table
 
-from pipeline.store.reading import Window, read_newest
-from pipeline.store.schema import METADATA, Unit, column, key, session_key, writer
+from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known
+from pipeline.store.reading import Window
+from pipeline.store.schema import METADATA, Unit, column, key, session_key, versioned, writer
 
-FX_RATE = Table(
-    "fx_rate",
-    METADATA,
-    key("currency", String(3), "ISO 4217 currency."),
-    session_key(),
-    column(
-        "units_per_euro",
-        Double(),
-        "Units of the currency for one euro, as the ECB publishes.",
-        Unit("currency per EUR", minimum=0),
-        nullable=False,
-    ),
-    writer(),
-    comment="Daily ECB reference rates of every currency against the euro.",
+FX_RATES = "fx_rates"
+"""Asset that writes the table."""
+
+FX_RATE = versioned(
+    Table(
+        "fx_rate",
+        METADATA,
+        key("currency", String(3), "ISO 4217 currency."),
+        session_key(),
+        column(
+            "units_per_euro",
+            Double(),
+            "Units of the currency for one euro, as the ECB publishes.",
+            Unit("currency per EUR", minimum=0),
+            nullable=False,
+        ),
+        writer(),
+        comment="Daily ECB reference rates of every currency against the euro.",
+    )
 )
 
 
@@ -36,6 +42,6 @@ class FxRate:
     units_per_euro: float
 
 
-def read_fx_rates(connection: Connection, currency: str, window: Window) -> list[FxRate]:
+def read_fx_rates(connection: Connection, currency: str, window: Window, known: Knowledge = NOW) -> list[FxRate]:
     """The newest rates of a currency inside a window, oldest first."""
-    return read_newest(connection, FX_RATE, {"currency": currency}, window, FxRate)
+    return read_newest_as_known(connection, FX_RATE, FX_RATES, {"currency": currency}, window, FxRate, known)

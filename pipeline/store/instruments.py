@@ -7,12 +7,12 @@ from dataclasses import astuple, dataclass
 
 from psycopg import Connection
 from psycopg.rows import class_row
-from sqlalchemy import Identity, Integer, String, Table, Text
+from sqlalchemy import Double, Identity, Integer, String, Table, Text
 
 from pipeline.base.errors import NotFoundError
 from pipeline.store import materializations
 from pipeline.store.materializations import UNPARTITIONED
-from pipeline.store.schema import METADATA, column, writer
+from pipeline.store.schema import METADATA, Unit, column, writer
 from pipeline.store.writing import Write, WriteOutcome
 
 INSTRUMENT = Table(
@@ -32,11 +32,19 @@ INSTRUMENT = Table(
     column("currency", String(3), "ISO 4217 currency of its prices.", nullable=False),
     column("exchange", String(4), "ISO 10383 market whose sessions it follows.", nullable=False),
     column("provider", Text(), "Provider of its prices.", nullable=False),
+    column(
+        "price_scale",
+        Double(),
+        "Currency units in one price unit: 0.01 where prices are in pence.",
+        Unit("currency per price unit", minimum=0),
+        nullable=False,
+        server_default="1",
+    ),
     writer(),
     comment="Stocks, funds and indices that the platform prices.",
 )
 
-_COLUMNS = "symbol, name, kind, sector, currency, exchange, provider"
+_COLUMNS = "symbol, name, kind, sector, currency, exchange, provider, price_scale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,10 @@ class Listing:
     currency: str
     exchange: str
     provider: str
+    price_scale: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument(Listing):
     """A registered instrument."""
 
@@ -105,14 +114,15 @@ def replace_instruments(write: Write, listings: Iterable[Listing]) -> WriteOutco
         row = write.connection.execute(
             f"""
             INSERT INTO instrument AS known ({_COLUMNS}, materialization_id)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
             ON CONFLICT (symbol) DO UPDATE SET
                 name = excluded.name, kind = excluded.kind, sector = excluded.sector, currency = excluded.currency,
-                exchange = excluded.exchange, provider = excluded.provider,
+                exchange = excluded.exchange, provider = excluded.provider, price_scale = excluded.price_scale,
                 materialization_id = excluded.materialization_id
-            WHERE (known.name, known.kind, known.sector, known.currency, known.exchange, known.provider)
+            WHERE (known.name, known.kind, known.sector, known.currency, known.exchange, known.provider,
+                   known.price_scale)
                 IS DISTINCT FROM (excluded.name, excluded.kind, excluded.sector, excluded.currency,
-                                  excluded.exchange, excluded.provider)
+                                  excluded.exchange, excluded.provider, excluded.price_scale)
             RETURNING old.id IS NULL
             """,
             [*astuple(listing), write.materialization_id],

@@ -7,13 +7,14 @@ of two integers, independent of Dagster's event log, which may be pruned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from psycopg import Connection
-from sqlalchemy import BigInteger, Date, DateTime, Identity, Integer, Table, Text, func
+from sqlalchemy import BigInteger, Date, DateTime, Identity, Integer, LargeBinary, Table, Text, func
 
+from pipeline.base.errors import InvalidInputError
 from pipeline.store.schema import METADATA, ROWS, column, key
 
 UNPARTITIONED = date(1, 1, 1)
@@ -39,6 +40,7 @@ MATERIALIZATION = Table(
         nullable=False,
         server_default=func.clock_timestamp(),
     ),
+    column("finished_at", DateTime(timezone=True), "When its rows were about to be committed."),
     comment="Each write of an asset; result rows refer to it.",
 )
 
@@ -51,6 +53,7 @@ ASSET_PARTITION = Table(
     column("built_by", Integer(), "Last write that computed the partition.", nullable=False),
     column("changed_by", Integer(), "Last write that changed a row of it.", nullable=False),
     column("code_version", Text(), "Code version of the last computation.", nullable=False),
+    column("digest", LargeBinary(), "Digest of the rows as they were offered, by which an equal offer is known."),
     comment="State of every partition: what was built from which code, and when it last changed.",
 )
 
@@ -69,8 +72,9 @@ class PartitionState:
 def begin(connection: Connection, asset: str, run_id: str, code_version: str) -> int:
     """Register a write before its inputs are read.
 
-    The number is taken first, so an input that changes while the asset computes has a higher number
-    and makes the result stale: too cautious at worst, never too late.
+    The number is taken before, so an input that changes while the asset computes has a higher number
+    and makes the result stale: too cautious at worst, never too late. It is taken after the asset's turn
+    has come, so the numbers of one asset ascend in the order of their commits.
     """
     row = connection.execute(
         "INSERT INTO materialization (asset, run_id, code_version) VALUES (%s, %s, %s) RETURNING id",
@@ -84,20 +88,24 @@ def record_partitions(
     connection: Connection,
     materialization_id: int,
     asset: str,
-    rows_by_month: dict[date, int],
+    rows_by_month: Mapping[date, int],
     changed_months: Iterable[date],
+    digests: Mapping[date, bytes] | None = None,
 ) -> None:
-    """Note which partitions a write computed and which of them it changed."""
+    """Note which partitions a write computed, which of them it changed, and what was offered."""
     changed = set(changed_months)
+    digests = digests or {}
     with connection.cursor() as cursor:
         cursor.executemany(
             """
-            INSERT INTO asset_partition AS known (asset, month, rows, built_by, changed_by, code_version)
-            SELECT %(asset)s, %(month)s, %(rows)s, id, id, code_version FROM materialization WHERE id = %(id)s
+            INSERT INTO asset_partition AS known (asset, month, rows, built_by, changed_by, code_version, digest)
+            SELECT %(asset)s, %(month)s, %(rows)s, id, id, code_version, %(digest)s
+            FROM materialization WHERE id = %(id)s
             ON CONFLICT (asset, month) DO UPDATE SET
                 rows = excluded.rows,
                 built_by = excluded.built_by,
                 code_version = excluded.code_version,
+                digest = excluded.digest,
                 changed_by = CASE WHEN %(changed)s THEN excluded.changed_by ELSE known.changed_by END
             """,
             [
@@ -107,6 +115,7 @@ def record_partitions(
                     "rows": rows,
                     "id": materialization_id,
                     "changed": month in changed,
+                    "digest": digests.get(month),
                 }
                 for month, rows in rows_by_month.items()
             ],
@@ -120,6 +129,47 @@ def read_partition_states(connection: Connection, asset: str) -> dict[date, Part
         [asset],
     )
     return {row[0]: PartitionState(*row) for row in rows}
+
+
+def read_digests(connection: Connection, asset: str) -> dict[date, bytes]:
+    """The digest of what was last offered for each partition of an asset, by month."""
+    rows = connection.execute(
+        "SELECT month, digest FROM asset_partition WHERE asset = %s AND digest IS NOT NULL", [asset]
+    )
+    return {month: bytes(digest) for month, digest in rows}
+
+
+def finish(connection: Connection, materialization_id: int) -> None:
+    """Note that a write ends; the last statement before its commit."""
+    connection.execute("UPDATE materialization SET finished_at = clock_timestamp() WHERE id = %s", [materialization_id])
+
+
+def last_write_known_at(connection: Connection, asset: str, known_at: datetime) -> int:
+    """Number of the last write of an asset that was finished at a moment; 0 if there was none.
+
+    Waits for a write under way: it may be finished already and not yet visible. Hence the same moment gives the
+    same answer for ever.
+
+    Raises
+    ------
+    InvalidInputError
+        If the moment lies in the future, for which no answer can last.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [asset])
+    row = connection.execute(
+        "SELECT coalesce(max(id) FILTER (WHERE finished_at <= %(at)s), 0), %(at)s > clock_timestamp()"
+        " FROM materialization WHERE asset = %(asset)s",
+        {"asset": asset, "at": known_at},
+    ).fetchone()
+    assert row is not None
+    if row[1]:
+        raise InvalidInputError(f"known_at={known_at.isoformat()} lies in the future", "Give a moment that has passed.")
+    return int(row[0])
+
+
+def take_turn(connection: Connection, asset: str) -> None:
+    """Wait until no other transaction writes the asset; the server frees the turn with the transaction."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [asset])
 
 
 def touch(connection: Connection, asset: str, run_id: str, code_version: str) -> int:

@@ -1,37 +1,84 @@
-"""Daily prices, one narrow row a bar."""
+"""Daily prices as traded, one narrow row a bar, and the adjusted series that are derived from them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg import Connection, sql
-from sqlalchemy import Double, Integer, Table
+from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
 from pipeline.base.types import DateArray, FloatArray, IntArray
 from pipeline.store.binary_copy import copy_out
-from pipeline.store.reading import Window, read_newest
-from pipeline.store.schema import METADATA, PRICE_UNIT, column, key, session_key, writer
+from pipeline.store.corporate_actions import read_adjustments
+from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
+from pipeline.store.reading import Window
+from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
+from pipeline.store.writing import Columns
 
-PRICE = Table(
-    "price",
-    METADATA,
-    key("instrument_id", Integer(), "Instrument."),
-    session_key(),
-    column(
-        "close_adjusted",
-        Double(),
-        "Close, adjusted for splits and dividends.",
-        PRICE_UNIT,
-        nullable=False,
-    ),
-    writer(),
-    comment="Accepted daily prices of every instrument.",
+PRICES = "prices"
+"""Asset that writes the table."""
+
+_VALUES: tuple[tuple[str, str, Unit], ...] = (
+    ("open", "First price of the session, as traded.", PRICE_UNIT),
+    ("high", "Highest price of the session, as traded.", PRICE_UNIT),
+    ("low", "Lowest price of the session, as traded.", PRICE_UNIT),
+    ("close", "Last price of the session, as traded; empty where the provider has adjusted closes only.", PRICE_UNIT),
+    ("volume", "Units traded in the session.", Unit("units", minimum=0)),
+    ("close_adjusted", "The provider's own close, adjusted for splits and dividends.", PRICE_UNIT),
 )
 
+
+def price_table(name: str, comment: str) -> Table:
+    """A table of bars; the primary source and the second one have one each."""
+    return versioned(
+        Table(
+            name,
+            METADATA,
+            key("instrument_id", Integer(), "Instrument."),
+            session_key(),
+            *(column(name, Double(), meaning, unit) for name, meaning, unit in _VALUES),
+            column("source", SmallInteger(), "Number of the provider.", nullable=False),
+            writer(),
+            CheckConstraint("num_nonnulls(close, close_adjusted) > 0", name="has_close"),
+            comment=comment,
+        )
+    )
+
+
+PRICE = price_table("price", "Accepted daily bars of every instrument, as traded.")
+
+SECOND_PRICE = price_table("second_price", "Bars of a second provider, against which the first is checked.")
+
 _PANEL_ROW = np.dtype([("session", "datetime64[D]"), ("instrument_id", "i4"), ("close", "f8")])
+
+
+def price_rows(
+    instrument_id: NDArray[np.int32],
+    session: DateArray,
+    source: int,
+    numbers: dict[str, FloatArray],
+) -> Columns:
+    """Every column of the table; numbers that are not given are missing.
+
+    Parameters
+    ----------
+    instrument_id, session
+        (m,) keys.
+    numbers
+        Column → (m,); of open, high, low, close, volume and close_adjusted.
+    """
+    missing = np.full(len(session), np.nan)
+    return {
+        "instrument_id": instrument_id,
+        "session": session,
+        **{name: numbers.get(name, missing) for name, _, _ in _VALUES},
+        "source": np.full(len(session), source, dtype=np.int16),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +110,66 @@ class PricePanel:
 
 
 def read_price_panel(
-    connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date
+    connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date, known: Knowledge = NOW
 ) -> PricePanel:
-    """Prices of instruments in ``[start, end)``; `start` None reads from the first session."""
-    query = sql.SQL(
-        "SELECT session, instrument_id, close_adjusted FROM price"
-        " WHERE instrument_id = ANY({ids}) AND session >= {start} AND session < {end}"
-    ).format(ids=sql.Literal(list(instrument_ids)), start=sql.Literal(start or date(1, 1, 1)), end=sql.Literal(end))
-    rows = copy_out(connection, query, _PANEL_ROW)
+    """Adjusted closes of instruments in ``[start, end)``; `start` None reads from the first session.
+
+    A close as traded is multiplied by the adjustments of all later ex-dates; a provider's adjusted close is
+    taken as it is, where there is no other.
+    """
     ids = np.asarray(instrument_ids, dtype=np.int64)
+    rows = copy_out(connection, _panel_query(connection, instrument_ids, start, end, known), _PANEL_ROW)
     sessions, row_of = np.unique(rows["session"], return_inverse=True)
     close = np.full((len(sessions), len(ids)), np.nan)
     if len(rows):
         by_id = np.argsort(ids)
         close[row_of, by_id[np.searchsorted(ids, rows["instrument_id"], sorter=by_id)]] = rows["close"]
+        _adjust(connection, close, sessions, ids, known)
     return PricePanel(sessions, ids, close)
+
+
+def _panel_query(
+    connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date, known: Knowledge
+) -> sql.Composed:
+    condition = sql.SQL("instrument_id = ANY({ids}) AND session >= {start} AND session < {end}").format(
+        ids=sql.Literal(list(instrument_ids)), start=sql.Literal(start or date(1, 1, 1)), end=sql.Literal(end)
+    )
+    names = sql.SQL("session, instrument_id, coalesce(close, close_adjusted)")
+    return rows_as_known(connection, PRICE, PRICES, names, condition, known)
+
+
+def _adjust(connection: Connection, close: FloatArray, sessions: DateArray, ids: IntArray, known: Knowledge) -> None:
+    """Multiply the closes before each ex-date by its factor, in place."""
+    for adjustment in read_adjustments(connection, ids.tolist(), known):
+        before = int(np.searchsorted(sessions, np.datetime64(adjustment.ex_session, "D")))
+        close[:before, ids == adjustment.instrument_id] *= adjustment.factor
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One price of one instrument."""
+    """One bar of one instrument; None where its provider has no such number."""
 
     session: date
-    close_adjusted: float
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+    close_adjusted: float | None
 
 
-def read_bars(connection: Connection, instrument_id: int, window: Window) -> list[Bar]:
-    """The newest bars of an instrument inside a window, oldest first."""
-    return read_newest(connection, PRICE, {"instrument_id": instrument_id}, window, Bar)
+def read_bars(connection: Connection, instrument_id: int, window: Window, known: Knowledge = NOW) -> list[Bar]:
+    """The newest bars of an instrument inside a window, oldest first; their adjusted close is the platform's own."""
+    bars = read_newest_as_known(connection, PRICE, PRICES, {"instrument_id": instrument_id}, window, Bar, known)
+    adjustments = read_adjustments(connection, [instrument_id], known)
+    return [_adjusted(bar, [a.factor for a in adjustments if a.ex_session > bar.session]) for bar in bars]
+
+
+def _adjusted(bar: Bar, factors: list[float]) -> Bar:
+    """The bar with the platform's own adjusted close; a provider's is taken where there is no close as traded."""
+    if bar.close is None:
+        return bar
+    return replace(bar, close_adjusted=bar.close * math.prod(factors))
 
 
 def read_last_session(connection: Connection) -> date | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psycopg import Connection
-from sqlalchemy import Table, Text
+from sqlalchemy import Identity, SmallInteger, Table, Text
 
 from pipeline.store.schema import METADATA, column, key
 
@@ -11,13 +11,27 @@ PROVIDER = Table(
     "provider",
     METADATA,
     key("name", Text(), "Name of the provider."),
+    column(
+        "id",
+        SmallInteger(),
+        "Number by which bars refer to the provider.",
+        nullable=False,
+        unique=True,
+        server_default=Identity(always=True),
+    ),
     column("notice", Text(), "Warning that every surface shows beside its data."),
     comment="Providers whose data is stored.",
 )
 
 
-def record_provider(connection: Connection, name: str, notice: str | None) -> None:
-    """Remember a provider and its notice; an unchanged row is not written."""
+def record_provider(connection: Connection, name: str, notice: str | None) -> int:
+    """Remember a provider and its notice; an unchanged row is not written.
+
+    Returns
+    -------
+    int
+        Number of the provider.
+    """
     connection.execute(
         """
         INSERT INTO provider AS known (name, notice) VALUES (%s, %s)
@@ -26,6 +40,9 @@ def record_provider(connection: Connection, name: str, notice: str | None) -> No
         """,
         [name, notice],
     )
+    row = connection.execute("SELECT id FROM provider WHERE name = %s", [name]).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def read_notices(connection: Connection) -> list[str]:

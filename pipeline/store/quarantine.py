@@ -1,19 +1,28 @@
-"""Rows that a data-quality rule refused, exactly as they were parsed: nothing is dropped."""
+"""Rows that a data-quality rule refused, exactly as they were parsed: nothing is dropped.
+
+A person may release a row, which is then accepted, or reject it for good. Each decision is kept and never changed.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Literal
 
 from psycopg import Connection
-from sqlalchemy import Date, Table, Text
+from psycopg.rows import class_row
+from sqlalchemy import CheckConstraint, Date, DateTime, Identity, Integer, Table, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 
+from pipeline.base.errors import NotFoundError
 from pipeline.base.types import MonthRange
 from pipeline.store.schema import METADATA, column, key, writer
 from pipeline.store.writing import Write
+
+Decision = Literal["released", "rejected"]
+ParsedRow = dict[str, float | str | list[float | str] | None]
 
 QUARANTINE = Table(
     "quarantine",
@@ -23,8 +32,26 @@ QUARANTINE = Table(
     key("session", Date(), "Date of the row."),
     key("rule", Text(), "Rule that refused it."),
     column("payload", JSONB(), "The row as it was parsed.", nullable=False),
+    column("state", Text(), "held, released or rejected.", nullable=False, server_default="held"),
     writer(),
+    CheckConstraint("state IN ('held', 'released', 'rejected')", name="state"),
     comment="Price rows that a rule refused, kept as parsed.",
+)
+
+QUARANTINE_DECISION = Table(
+    "quarantine_decision",
+    METADATA,
+    column("id", Integer(), "Number of the decision.", primary_key=True, server_default=Identity(always=True)),
+    column("provider", Text(), "Provider of the row.", nullable=False),
+    column("symbol", Text(), "Symbol as the provider names it.", nullable=False),
+    column("session", Date(), "Date of the row.", nullable=False),
+    column("rule", Text(), "Rule that had refused it.", nullable=False),
+    column("payload", JSONB(), "The row that was decided on.", nullable=False),
+    column("decision", Text(), "released or rejected.", nullable=False),
+    column("decided_by", Text(), "Who decided.", nullable=False),
+    column("note", Text(), "Why.", nullable=False),
+    column("decided_at", DateTime(timezone=True), "When.", nullable=False, server_default=func.clock_timestamp()),
+    comment="Every decision on a quarantined row; rows are added and never changed.",
 )
 
 
@@ -36,11 +63,33 @@ class QuarantinedRow:
     symbol: str
     session: date
     rule: str
-    payload: dict[str, float | str | list[float | str] | None]
+    payload: ParsedRow
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow(QuarantinedRow):
+    """A refused row as it is stored."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """A decision as it is stored."""
+
+    id: int
+    provider: str
+    symbol: str
+    session: date
+    rule: str
+    decision: str
+    decided_by: str
+    note: str
+    decided_at: datetime
 
 
 def replace_quarantine(write: Write, rows: Iterable[QuarantinedRow], months: MonthRange) -> int:
-    """Make the quarantine of `months` equal to `rows`; unchanged rows are not written.
+    """Make the quarantine of `months` equal to `rows`; unchanged rows are not written and keep their state.
 
     Returns
     -------
@@ -79,7 +128,76 @@ def _is_same(row: QuarantinedRow | None, payload: object) -> bool:
     return row is not None and row.payload == payload
 
 
+def read_quarantine(connection: Connection, state: str | None = None, limit: int = 1_000) -> list[HeldRow]:
+    """Quarantined rows, newest session first; of one state, or of all."""
+    with connection.cursor(row_factory=class_row(HeldRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT provider, symbol, session, rule, payload, state FROM quarantine
+            WHERE %(state)s::text IS NULL OR state = %(state)s
+            ORDER BY session DESC, symbol, rule LIMIT %(limit)s
+            """,
+            {"state": state, "limit": limit},
+        ).fetchall()
+
+
+def read_released(connection: Connection, provider: str, months: MonthRange) -> list[HeldRow]:
+    """The rows of some months that a person has released."""
+    with connection.cursor(row_factory=class_row(HeldRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT provider, symbol, session, rule, payload, state FROM quarantine
+            WHERE state = 'released' AND provider = %s AND session >= %s AND session < %s
+            """,
+            [provider, months.first, months.end],
+        ).fetchall()
+
+
+def decide(
+    connection: Connection, symbol: str, session: date, decision: Decision, decided_by: str, note: str
+) -> list[DecisionRow]:
+    """Release or reject what is quarantined of a symbol and session, and keep the decision.
+
+    The state changes nothing by itself: the next load of that month accepts what was released.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing of that symbol and session is in quarantine.
+    """
+    with connection.cursor(row_factory=class_row(DecisionRow)) as cursor:
+        made = cursor.execute(
+            """
+            WITH decided AS (
+                UPDATE quarantine SET state = %(decision)s WHERE symbol = %(symbol)s AND session = %(session)s
+                RETURNING provider, symbol, session, rule, payload
+            )
+            INSERT INTO quarantine_decision (provider, symbol, session, rule, payload, decision, decided_by, note)
+            SELECT provider, symbol, session, rule, payload, %(decision)s, %(decided_by)s, %(note)s FROM decided
+            RETURNING id, provider, symbol, session, rule, decision, decided_by, note, decided_at
+            """,
+            {"symbol": symbol, "session": session, "decision": decision, "decided_by": decided_by, "note": note},
+        ).fetchall()
+    if not made:
+        raise NotFoundError(
+            f"Nothing of {symbol} on {session} is in quarantine", "`fintech quarantine list` shows what is."
+        )
+    return made
+
+
+def read_decisions(connection: Connection, after: int = 0) -> list[DecisionRow]:
+    """Decisions with a higher number, oldest first."""
+    with connection.cursor(row_factory=class_row(DecisionRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, provider, symbol, session, rule, decision, decided_by, note, decided_at
+            FROM quarantine_decision WHERE id > %s ORDER BY id
+            """,
+            [after],
+        ).fetchall()
+
+
 def count_quarantined(connection: Connection) -> int:
-    """Rows in quarantine."""
-    row = connection.execute("SELECT count(*) FROM quarantine").fetchone()
+    """Rows in quarantine that nobody has released."""
+    row = connection.execute("SELECT count(*) FROM quarantine WHERE state <> 'released'").fetchone()
     return int(row[0]) if row else 0

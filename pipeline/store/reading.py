@@ -53,25 +53,45 @@ def read_newest(
     row_type
         Dataclass whose fields name the columns to read.
     """
-    session = session_column(table)
-    if session is None:
-        raise ValueError(f"{table.name} has no session column")
-    order = [session, *(c.name for c in table.primary_key if c.name != session and c.name not in subject)]
-    conditions = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(v)) for name, v in subject.items()]
+    query = newest_query(table, sql.Identifier(table.name), window_condition(table, subject, window), window, row_type)
+    with connection.cursor(row_factory=class_row(row_type)) as cursor:
+        return cursor.execute(query).fetchall()[::-1]
+
+
+def window_condition(table: Table, subject: Mapping[str, int | str], window: Window) -> sql.Composed:
+    """The condition that keeps a query to the rows of a subject inside a window."""
+    session = _required_session(table)
+    conditions: list[sql.Composable] = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(v)) for name, v in subject.items()
+    ]
     for operator, bound in ((">=", window.start), ("<=", window.end)):
         if bound is not None:
             conditions.append(
                 sql.SQL("{} {} {}").format(sql.Identifier(session), sql.SQL(operator), sql.Literal(bound))
             )
-    query = sql.SQL("SELECT {names} FROM {table} WHERE {where} ORDER BY {order} LIMIT {limit}").format(
+    return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+
+
+def newest_query(
+    table: Table, rows: sql.Composable, condition: sql.Composable, window: Window, row_type: type[Row]
+) -> sql.Composed:
+    """A query of the newest rows, newest first; rows of one session by the rest of the key, which it must name."""
+    session = _required_session(table)
+    keys = [session, *(c.name for c in table.primary_key if c.name != session)]
+    return sql.SQL("SELECT {names} FROM {rows} WHERE {condition} ORDER BY {order} LIMIT {limit}").format(
         names=sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(row_type)),
-        table=sql.Identifier(table.name),
-        where=sql.SQL(" AND ").join(conditions),
-        order=sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(name)) for name in order),
+        rows=rows,
+        condition=condition,
+        order=sql.SQL(", ").join(sql.SQL("{} DESC").format(sql.Identifier(name)) for name in keys),
         limit=sql.Literal(window.limit),
     )
-    with connection.cursor(row_factory=class_row(row_type)) as cursor:
-        return cursor.execute(query).fetchall()[::-1]
+
+
+def _required_session(table: Table) -> str:
+    session = session_column(table)
+    if session is None:
+        raise ValueError(f"{table.name} has no session column")
+    return session
 
 
 def read_monthly_means(

@@ -26,6 +26,12 @@ WRITER = "materialization_id"
 """Column of every result table: which write made the row (`pipeline.store.materializations`)."""
 
 
+SUPERSEDED_BY = "superseded_by"
+"""Column of a history table: which write replaced or deleted the row."""
+
+_HISTORY_SUFFIX = "_history"
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What a column's numbers measure, and between which bounds they can lie.
@@ -75,6 +81,35 @@ def key(name: str, kind: TypeEngine[Any], meaning: str) -> Column[Any]:
 def writer() -> Column[Any]:
     """The column that names the write behind each row."""
     return column(WRITER, Integer(), "Write that made or last changed the row.", nullable=False)
+
+
+def versioned(table: Table) -> Table:
+    """Keep every replaced or deleted row of a table beside it, so that it can be read as it was known."""
+    copies = [
+        Column(
+            c.name,
+            c.type,
+            primary_key=c.primary_key,
+            autoincrement=False,
+            nullable=c.nullable,
+            comment=c.comment,
+            info=dict(c.info),
+        )
+        for c in table.columns
+    ]
+    Table(
+        f"{table.name}{_HISTORY_SUFFIX}",
+        table.metadata,
+        *copies,
+        key(SUPERSEDED_BY, Integer(), "Write that replaced or deleted the row."),
+        comment=f"Rows of {table.name} that were replaced or deleted, as they stood.",
+    )
+    return table
+
+
+def history_of(table: Table) -> Table | None:
+    """The history of a versioned table."""
+    return table.metadata.tables.get(f"{table.name}{_HISTORY_SUFFIX}")
 
 
 def session_key(name: str = "session") -> Column[Any]:

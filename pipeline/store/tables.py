@@ -5,9 +5,12 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from pipeline.store import (
+    corporate_actions,  # noqa: F401
     fx_rates,  # noqa: F401
+    ingest_runs,  # noqa: F401
     instrument_risk,  # noqa: F401
     instruments,  # noqa: F401
+    interest_rates,  # noqa: F401
     materializations,  # noqa: F401
     portfolio_risk,  # noqa: F401
     portfolio_simulations,  # noqa: F401
@@ -16,6 +19,7 @@ from pipeline.store import (
     providers,  # noqa: F401
     quantile_forecasts,  # noqa: F401
     quarantine,  # noqa: F401
+    raw_payloads,  # noqa: F401
     volatility_forecasts,  # noqa: F401
 )
 from pipeline.store.schema import METADATA

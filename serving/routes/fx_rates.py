@@ -11,7 +11,7 @@ from pipeline.store.fx_rates import FX_RATE, read_fx_rates
 from pipeline.store.reading import LATEST
 from serving.answers import Collection, Row, described_by
 from serving.deps import Database
-from serving.inputs import CurrencyPath, Windowed
+from serving.inputs import CurrencyPath, KnownWindowed
 
 router = APIRouter(prefix="/fx-rates", tags=["market data"])
 
@@ -25,10 +25,10 @@ class FxRateOut(Row):
 
 
 @router.get("/{currency}")
-def list_fx_rates(currency: CurrencyPath, query: Windowed, database: Database) -> Collection[FxRateOut]:
-    """The newest rates of a currency against the euro inside a window, oldest first."""
+def list_fx_rates(currency: CurrencyPath, query: KnownWindowed, database: Database) -> Collection[FxRateOut]:
+    """The newest rates of a currency inside a window, oldest first; with `known_at`, as they were known then."""
     with database.reading() as connection:
-        rates = read_fx_rates(connection, currency, query.window)
+        rates = read_fx_rates(connection, currency, query.window, query.known)
         if not rates and not read_fx_rates(connection, currency, LATEST):
             raise NotFoundError(
                 f"There are no rates of {currency} against the euro", "Give another ISO 4217 currency, such as USD."

@@ -5,28 +5,36 @@ from __future__ import annotations
 from datetime import date
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from pipeline.store.instruments import read_instrument
 from pipeline.store.prices import PRICE, read_bars
 from serving.answers import Collection, Row, described_by
 from serving.deps import Database
-from serving.inputs import SymbolPath, Windowed
+from serving.inputs import KnownWindowed, SymbolPath
 
 router = APIRouter(prefix="/instruments", tags=["market data"])
 
 
 @described_by(PRICE)
 class BarOut(Row):
-    """A daily price."""
+    """A daily bar; null where the provider has no such number."""
 
     session: date
-    close_adjusted: float | None
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+    close_adjusted: float | None = Field(
+        description="Close, adjusted for later splits and dividends [currency of the instrument]"
+    )
 
 
 @router.get("/{symbol}/prices")
-def list_prices(symbol: SymbolPath, query: Windowed, database: Database) -> Collection[BarOut]:
-    """The newest prices inside a window, oldest first."""
+def list_prices(symbol: SymbolPath, query: KnownWindowed, database: Database) -> Collection[BarOut]:
+    """The newest bars inside a window, oldest first; with `known_at`, as they were known then."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        bars = read_bars(connection, instrument.id, query.window)
+        bars = read_bars(connection, instrument.id, query.window, query.known)
         return Collection[BarOut](data=bars, notice=database.notice(connection))

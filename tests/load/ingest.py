@@ -19,7 +19,7 @@ from pipeline.base.types import MonthRange
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, with_database
 from pipeline.store.migrating import migrate
-from pipeline.store.prices import PRICE
+from pipeline.store.prices import PRICE, price_rows
 from pipeline.store.writing import Columns, open_write
 from tests.bundled import bundled_bars
 from tests.load.measuring import Figures
@@ -52,11 +52,8 @@ def measure() -> Figures:
 def bundled_rows() -> Columns:
     """The bundled bars as columns of the price table."""
     bars = bundled_bars().sorted()
-    return {
-        "instrument_id": (bars.symbol_index + 1).astype(np.int32),
-        "session": bars.sessions,
-        "close_adjusted": bars.close_adjusted,
-    }
+    ids = (bars.symbol_index + 1).astype(np.int32)
+    return price_rows(ids, bars.sessions, 1, {"close_adjusted": bars.close_adjusted})
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pipeline.store.instruments import Instrument, Listing, read_instruments, re
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
-from pipeline.store.prices import PRICE
+from pipeline.store.prices import PRICE, price_rows
 from pipeline.store.providers import record_provider
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.schema import WRITER, session_column
@@ -85,11 +85,12 @@ def _seed_prices(replace: Callable[..., object], instruments: dict[str, Instrume
         symbol: 100 * np.cumprod(1 + 0.8 * market[-length:] + draws.normal(0, 0.01, length))
         for symbol, length in lengths.items()
     }
-    columns = {
-        "instrument_id": np.concatenate([np.full(len(close[s]), i.id, "i4") for s, i in instruments.items()]),
-        "session": np.concatenate([SESSIONS[-len(close[s]) :] for s in instruments]),
-        "close_adjusted": np.concatenate([close[s] for s in instruments]),
-    }
+    columns = price_rows(
+        np.concatenate([np.full(len(close[s]), i.id, "i4") for s, i in instruments.items()]),
+        np.concatenate([SESSIONS[-len(close[s]) :] for s in instruments]),
+        1,
+        {"close_adjusted": np.concatenate([close[s] for s in instruments])},
+    )
     replace(PRICE, columns, MONTHS)
     return close
 

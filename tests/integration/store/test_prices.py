@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
-from pipeline.store.prices import PRICE, PricePanel, read_price_panel
+from pipeline.store.prices import PRICE, PricePanel, price_rows, read_price_panel
 from pipeline.store.writing import open_write
 
 OPEN_END = date(2030, 1, 1)
@@ -26,11 +26,12 @@ ROWS = [
 def priced(database: Database) -> Database:
     ids, sessions, closes = zip(*ROWS, strict=True)
     with open_write(database, "prices", "run", "v1") as write:
-        columns = {
-            "instrument_id": np.array(ids, dtype=np.int32),
-            "session": np.array(sessions, dtype="datetime64[D]"),
-            "close_adjusted": np.array(closes),
-        }
+        columns = price_rows(
+            np.array(ids, dtype=np.int32),
+            np.array(sessions, dtype="datetime64[D]"),
+            1,
+            {"close_adjusted": np.array(closes)},
+        )
         write.replace(PRICE, columns, MonthRange(date(2022, 5, 1), date(2022, 6, 1)))
     return database
 
@@ -85,11 +86,12 @@ def test_a_large_panel_is_the_matrix_that_was_stored(database: Database) -> None
     sessions = np.arange("2022-01-01", "2022-12-31", dtype="datetime64[D]")
     close = np.random.default_rng(4).uniform(1, 500, (len(sessions), 40))
     ids = np.random.default_rng(5).permutation(1000)[:40].astype(np.int32)
-    columns = {
-        "instrument_id": np.tile(ids, len(sessions)),
-        "session": np.repeat(sessions, 40),
-        "close_adjusted": close.ravel(),
-    }
+    columns = price_rows(
+        np.tile(ids, len(sessions)),
+        np.repeat(sessions, 40),
+        1,
+        {"close_adjusted": close.ravel()},
+    )
     with open_write(database, "prices", "run", "v1") as write:
         write.replace(PRICE, columns, MonthRange(date(2022, 1, 1), date(2022, 12, 1)))
     found = panel(database, ids.tolist())

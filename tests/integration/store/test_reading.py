@@ -12,7 +12,7 @@ from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.fx_rates import FX_RATE, FxRate, read_fx_rates
 from pipeline.store.instruments import INSTRUMENT
-from pipeline.store.prices import PRICE, Bar, read_bars, read_last_session
+from pipeline.store.prices import PRICE, Bar, price_rows, read_bars, read_last_session
 from pipeline.store.reading import LATEST, Window, read_monthly_means, read_newest
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST, read_volatility_forecasts
 from pipeline.store.writing import open_write
@@ -23,11 +23,12 @@ DAYS = [date(2022, 5, 2) + timedelta(days=number) for number in range(10)]
 
 def store_prices(database: Database, prices: dict[tuple[int, date], float]) -> None:
     with open_write(database, "prices", "run", "v1") as write:
-        columns = {
-            "instrument_id": np.array([instrument for instrument, _ in prices], dtype=np.int32),
-            "session": np.array([day for _, day in prices], dtype="datetime64[D]"),
-            "close_adjusted": np.array(list(prices.values()), dtype=np.float64),
-        }
+        columns = price_rows(
+            np.array([instrument for instrument, _ in prices], dtype=np.int32),
+            np.array([day for _, day in prices], dtype="datetime64[D]"),
+            1,
+            {"close_adjusted": np.array(list(prices.values()), dtype=np.float64)},
+        )
         write.replace(PRICE, columns, YEARS)
 
 
@@ -74,7 +75,7 @@ def test_a_window_holds_one_subject(priced: Database) -> None:
 
 def test_rows_are_records_of_their_fields(priced: Database) -> None:
     with priced.connect() as connection:
-        assert read_bars(connection, 1, LATEST) == [Bar(DAYS[9], 9.0)]
+        assert read_bars(connection, 1, LATEST) == [Bar(DAYS[9], None, None, None, None, None, 9.0)]
         assert read_last_session(connection) == date(2022, 6, 1)
 
 

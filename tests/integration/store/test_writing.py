@@ -6,7 +6,7 @@ import pytest
 from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.materializations import PartitionState, count_rows, read_partition_states
-from pipeline.store.prices import PRICE
+from pipeline.store.prices import PRICE, price_rows
 from pipeline.store.writing import Columns, WriteOutcome, concatenated, open_write
 
 MAY = MonthRange(date(2022, 5, 1), date(2022, 5, 1))
@@ -15,11 +15,8 @@ MAY_AND_JUNE = MonthRange(date(2022, 5, 1), date(2022, 6, 1))
 
 def bars(*rows: tuple[int, str, float]) -> Columns:
     ids, sessions, closes = zip(*rows, strict=True) if rows else ((), (), ())
-    return {
-        "instrument_id": np.array(ids, dtype=np.int32),
-        "session": np.array(sessions, dtype="datetime64[D]"),
-        "close_adjusted": np.array(closes, dtype=np.float64),
-    }
+    keys = np.array(ids, dtype=np.int32), np.array(sessions, dtype="datetime64[D]")
+    return price_rows(*keys, 1, {"close_adjusted": np.array(closes, dtype=np.float64)})
 
 
 def write(database: Database, rows: Columns, months: MonthRange, code: str = "v1") -> WriteOutcome:

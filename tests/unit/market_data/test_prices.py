@@ -101,19 +101,21 @@ def test_a_month_without_bars_passes_every_rule() -> None:
 
 
 def test_rows_carry_the_number_of_their_instrument() -> None:
-    columns = price_columns(bars_of([("B", WEEK[0], 2.0), ("A", WEEK[0], 1.0)]), {"A": 7, "B": 3, "C": 9})
+    columns = price_columns(bars_of([("B", WEEK[0], 2.0), ("A", WEEK[0], 1.0)]), {"A": 7, "B": 3, "C": 9}, 1)
     assert columns["instrument_id"].tolist() == [3, 7]
     assert columns["instrument_id"].dtype == np.int32
     assert columns["close_adjusted"].tolist() == [2.0, 1.0]
 
 
 def test_figures_of_a_month_of_prices() -> None:
-    columns = price_columns(bars_of([("A", day, close) for day, close in zip(WEEK, [1, 2, 9], strict=False)]), {"A": 1})
+    columns = price_columns(
+        bars_of([("A", day, close) for day, close in zip(WEEK, [1, 2, 9], strict=False)]), {"A": 1}, 1
+    )
     assert price_figures(columns) == {
         "instruments_count": 1.0,
         "sessions_count": 3.0,
-        "median_close_usd": 2.0,
-        "highest_close_usd": 9.0,
+        "median_close": 2.0,
+        "highest_close": 9.0,
     }
 
 

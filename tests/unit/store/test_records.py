@@ -98,7 +98,7 @@ def test_each_risk_table_gets_columns_of_its_own() -> None:
 
 
 def instrument(symbol: str, kind: str) -> Instrument:
-    return Instrument(symbol, symbol, kind, "", "USD", "XNYS", "vendor", 1)
+    return Instrument(symbol, symbol, kind, "", "USD", "XNYS", "vendor", id=1)
 
 
 def test_the_benchmark_is_the_first_index() -> None:

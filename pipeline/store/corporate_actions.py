@@ -1,0 +1,67 @@
+"""Splits and dividends, and the factor by which each adjusts the closes before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
+
+from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
+from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
+
+CORPORATE_ACTIONS = "corporate_actions"
+"""Asset that writes the table."""
+
+CORPORATE_ACTION = versioned(
+    Table(
+        "corporate_action",
+        METADATA,
+        key("instrument_id", Integer(), "Instrument."),
+        session_key("ex_session"),
+        column("split_numerator", Integer(), "New units for the old ones; 1 without a split.", nullable=False),
+        column("split_denominator", Integer(), "Old units for the new ones; 1 without a split.", nullable=False),
+        column(
+            "dividend", Double(), "Cash for one unit held before; 0 without a dividend.", PRICE_UNIT, nullable=False
+        ),
+        column(
+            "factor",
+            Double(),
+            "What closes before the date are multiplied by.",
+            Unit("ratio", minimum=0),
+            nullable=False,
+        ),
+        column("source", SmallInteger(), "Number of the provider.", nullable=False),
+        writer(),
+        CheckConstraint("split_numerator > 0 AND split_denominator > 0", name="split"),
+        comment="Splits and dividends of every instrument, by ex-date.",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What closes before a date are multiplied by."""
+
+    instrument_id: int
+    ex_session: date
+    factor: float
+
+
+def read_adjustments(connection: Connection, instrument_ids: Sequence[int], known: Knowledge = NOW) -> list[Adjustment]:
+    """The adjustments of instruments, newest first."""
+    condition = sql.SQL("instrument_id = ANY({ids})").format(ids=sql.Literal(list(instrument_ids)))
+    rows = rows_as_known(
+        connection,
+        CORPORATE_ACTION,
+        CORPORATE_ACTIONS,
+        sql.SQL("instrument_id, ex_session, factor"),
+        condition,
+        known,
+    )
+    query = sql.SQL("SELECT * FROM ({rows}) AS known ORDER BY ex_session DESC, instrument_id").format(rows=rows)
+    with connection.cursor(row_factory=class_row(Adjustment)) as cursor:
+        return cursor.execute(query).fetchall()
