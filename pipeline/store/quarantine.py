@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from sqlalchemy import CheckConstraint, Date, DateTime, Identity, Integer, Table, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 
-from pipeline.base.errors import NotFoundError
+from pipeline.base.errors import InvalidInputError, NotFoundError
 from pipeline.base.types import MonthRange
 from pipeline.store.schema import METADATA, column, key, writer
 from pipeline.store.writing import Write
@@ -164,25 +164,32 @@ def decide(
     ------
     NotFoundError
         If nothing of that symbol and session is in quarantine.
+    InvalidInputError
+        If rows that contradict each other are to be released.
     """
-    with connection.cursor(row_factory=class_row(DecisionRow)) as cursor:
-        made = cursor.execute(
-            """
-            WITH decided AS (
-                UPDATE quarantine SET state = %(decision)s WHERE symbol = %(symbol)s AND session = %(session)s
-                RETURNING provider, symbol, session, rule, payload
-            )
-            INSERT INTO quarantine_decision (provider, symbol, session, rule, payload, decision, decided_by, note)
-            SELECT provider, symbol, session, rule, payload, %(decision)s, %(decided_by)s, %(note)s FROM decided
-            RETURNING id, provider, symbol, session, rule, decision, decided_by, note, decided_at
-            """,
-            {"symbol": symbol, "session": session, "decision": decision, "decided_by": decided_by, "note": note},
-        ).fetchall()
+    made = connection.execute(
+        """
+        WITH decided AS (
+            UPDATE quarantine SET state = %(decision)s WHERE symbol = %(symbol)s AND session = %(session)s
+            RETURNING provider, symbol, session, rule, payload
+        )
+        INSERT INTO quarantine_decision (provider, symbol, session, rule, payload, decision, decided_by, note)
+        SELECT provider, symbol, session, rule, payload, %(decision)s, %(decided_by)s, %(note)s FROM decided
+        RETURNING id, payload
+        """,
+        {"symbol": symbol, "session": session, "decision": decision, "decided_by": decided_by, "note": note},
+    ).fetchall()
+    if decision == "released" and any(isinstance(value, list) for _, payload in made for value in payload.values()):
+        raise InvalidInputError(
+            f"The rows of {symbol} on {session} contradict each other, so none can be released",
+            "Reject them, and have the provider correct its data.",
+        )
     if not made:
         raise NotFoundError(
             f"Nothing of {symbol} on {session} is in quarantine", "`fintech quarantine list` shows what is."
         )
-    return made
+    numbers = {number for number, _ in made}
+    return [row for row in read_decisions(connection, after=min(numbers) - 1) if row.id in numbers]
 
 
 def read_decisions(connection: Connection, after: int = 0) -> list[DecisionRow]:

@@ -6,9 +6,20 @@ from datetime import date
 
 import pytest
 
+from pipeline.base.errors import InvalidInputError, NotFoundError
 from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
-from pipeline.store.quarantine import QuarantinedRow, count_quarantined, replace_quarantine
+from pipeline.store.quarantine import (
+    Decision,
+    DecisionRow,
+    QuarantinedRow,
+    count_quarantined,
+    decide,
+    read_decisions,
+    read_quarantine,
+    read_released,
+    replace_quarantine,
+)
 from pipeline.store.writing import open_write
 
 MAY = MonthRange(date(2022, 5, 1), date(2022, 5, 1))
@@ -78,3 +89,52 @@ def test_rules_and_symbols_of_one_day_are_rows_of_their_own(database: Database) 
     assert replace(database, rows) == 3
     with database.connect() as connection:
         assert count_quarantined(connection) == 3
+
+
+DAY = date(2022, 5, 2)
+
+
+def of(symbol: str, close: object) -> QuarantinedRow:
+    return refused(DAY, close, symbol=symbol)
+
+
+def decided(database: Database, symbol: str, decision: Decision) -> list[DecisionRow]:
+    with database.connect() as connection:
+        return decide(connection, symbol, DAY, decision, "an analyst", "checked with the exchange")
+
+
+def test_a_decision_is_kept_and_marks_the_row(database: Database) -> None:
+    replace(database, [of("AAPL", -1.0), of("MSFT", -2.0)])
+    [made] = decided(database, "AAPL", "released")
+    assert (made.symbol, made.decision, made.decided_by) == ("AAPL", "released", "an analyst")
+    with database.connect() as connection:
+        assert {r.symbol: r.state for r in read_quarantine(connection)} == {"AAPL": "released", "MSFT": "held"}
+        assert [r.symbol for r in read_quarantine(connection, "held")] == ["MSFT"]
+        assert [r.symbol for r in read_released(connection, "vendor", MAY)] == ["AAPL"]
+        assert count_quarantined(connection) == 1
+        assert read_decisions(connection) == [made]
+        assert read_decisions(connection, after=made.id) == []
+
+
+def test_a_decision_outlives_an_equal_load_but_not_a_changed_row(database: Database) -> None:
+    replace(database, [of("AAPL", -1.0)])
+    decided(database, "AAPL", "released")
+    replace(database, [of("AAPL", -1.0)])
+    with database.connect() as connection:
+        assert [r.state for r in read_quarantine(connection)] == ["released"]
+    replace(database, [of("AAPL", -1.5)])
+    with database.connect() as connection:
+        assert [r.state for r in read_quarantine(connection)] == ["held"]
+        assert len(read_decisions(connection)) == 1
+
+
+def test_nothing_to_decide_is_said(database: Database) -> None:
+    with pytest.raises(NotFoundError, match="Nothing of AAPL on 2022-05-02 is in quarantine"):
+        decided(database, "AAPL", "rejected")
+
+
+def test_contradicting_rows_cannot_be_released(database: Database) -> None:
+    replace(database, [of("AAPL", [10.0, 11.0])])
+    with pytest.raises(InvalidInputError, match="contradict each other"):
+        decided(database, "AAPL", "released")
+    decided(database, "AAPL", "rejected")

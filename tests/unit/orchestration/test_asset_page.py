@@ -111,8 +111,10 @@ def test_rounding_stays_within_half_a_unit_of_the_fourth_digit(value: float) -> 
 def test_a_column_is_described_with_type_meaning_and_unit() -> None:
     [column] = [column for column in column_schema(PRICE).columns if column.name == "close_adjusted"]
     assert column.type == "double"
-    assert column.description == ("The provider's own close, adjusted for splits and dividends. Unit: currency of the instrument.")
-    assert not column.constraints.nullable
+    assert column.description == (
+        "The provider's own close, adjusted for splits and dividends. Unit: currency of the instrument."
+    )
+    assert column.constraints.nullable
 
 
 def test_a_column_without_a_unit_says_what_it_means() -> None:
