@@ -1,0 +1,80 @@
+"""Every fetched row is accounted for, and a person's decision on a refused row counts with the next load."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from pipeline.market_data.providers import FetchRequest, FetchResult
+from pipeline.market_data.providers.bundled import BundledProvider
+from pipeline.store.ingest_runs import read_ingest_runs
+from pipeline.store.quarantine import decide, read_quarantine
+from tests.integration.orchestration.conftest import AUTUMN, Platform
+from tests.integration.orchestration.test_materializing import SpoiltResource
+
+
+def load(platform: Platform) -> None:
+    platform.materialize("market_data", ["prices"], AUTUMN, provider=SpoiltResource(name="bundled"))
+
+
+@pytest.fixture
+def spoilt(platform: Platform) -> Platform:
+    """Prices of which three rows are in quarantine."""
+    platform.materialize("market_data", ["instruments"])
+    load(platform)
+    return platform
+
+
+def test_the_books_of_each_load_close(spoilt: Platform) -> None:
+    load(spoilt)
+    with spoilt.database.connect() as connection:
+        again, first = read_ingest_runs(connection)
+    assert first.fetched == 61 * 26
+    assert (first.inserted, first.quarantined) == (61 * 26 - 3, 3)
+    assert (again.inserted, again.revised, again.unchanged) == (0, 0, 61 * 26 - 3)
+
+
+def test_a_released_row_is_accepted_by_the_next_load(spoilt: Platform) -> None:
+    with spoilt.database.connect() as connection:
+        spike = next(row for row in read_quarantine(connection) if row.rule == "spike")
+        decide(connection, spike.symbol, spike.session, "released", "an analyst", "a real move")
+    load(spoilt)
+    stored = spoilt.rows(f"SELECT close_adjusted FROM price WHERE session = '{spike.session}' ORDER BY instrument_id")
+    assert spike.payload["close_adjusted"] in {row[0] for row in stored}
+    with spoilt.database.connect() as connection:
+        assert {row.rule: row.state for row in read_quarantine(connection)} == {
+            "not_a_session": "held",
+            "not_positive": "held",
+            "spike": "released",
+        }
+        newest = read_ingest_runs(connection, limit=1)[0]
+    assert (newest.inserted, newest.quarantined) == (1, 2)
+
+
+def test_a_rejected_row_stays_out(spoilt: Platform) -> None:
+    with spoilt.database.connect() as connection:
+        spike = next(row for row in read_quarantine(connection) if row.rule == "spike")
+        decide(connection, spike.symbol, spike.session, "rejected", "an analyst", "a typing error")
+    load(spoilt)
+    with spoilt.database.connect() as connection:
+        assert {row.rule: row.state for row in read_quarantine(connection)}["spike"] == "rejected"
+        assert read_ingest_runs(connection, limit=1)[0].quarantined == 3
+
+
+def test_the_provider_is_asked_for_what_is_needed(platform: Platform) -> None:
+    asked: list[FetchRequest] = []
+
+    class Listening(BundledProvider):
+        def fetch(self, request: FetchRequest) -> FetchResult:
+            asked.append(request)
+            return super().fetch(request)
+
+    class ListeningResource(SpoiltResource):
+        @property
+        def provider(self) -> BundledProvider:
+            return Listening()
+
+    platform.materialize("market_data", ["instruments"])
+    platform.materialize("market_data", ["prices"], AUTUMN, provider=ListeningResource(name="bundled"))
+    assert asked == [FetchRequest("bars", (), date(2022, 4, 1), date(2023, 1, 31))]
