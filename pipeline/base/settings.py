@@ -6,10 +6,10 @@ import os
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.base.errors import ConfigurationError
 
@@ -29,6 +29,13 @@ class Settings(BaseSettings):
     environment: Environment = Field("local", validation_alias="FINTECH_ENV")
     data_dir: Path = Field(PROJECT_ROOT / ".data", validation_alias="FINTECH_DATA_DIR")
     provider: str = Field("bundled", validation_alias="FINTECH_PROVIDER")
+    fx_provider: str = Field("bundled", validation_alias="FINTECH_FX_PROVIDER")
+    interest_provider: str | None = Field(None, validation_alias="FINTECH_INTEREST_PROVIDER")
+    second_provider: str | None = Field(None, validation_alias="FINTECH_SECOND_PROVIDER")
+    symbols: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="FINTECH_SYMBOLS")
+    csv_dir: Path | None = Field(None, validation_alias="FINTECH_CSV_DIR")
+    tiingo_api_key: SecretStr | None = Field(None, validation_alias="TIINGO_API_KEY")
+    fred_api_key: SecretStr | None = Field(None, validation_alias="FRED_API_KEY")
     port_offset: int = Field(0, ge=0, le=50_000, validation_alias="FINTECH_PORT_OFFSET")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="DAGSTER_DATABASE_URL")
@@ -37,6 +44,14 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", validation_alias="HOST")
     port: int | None = Field(None, ge=1, le=65_535, validation_alias="PORT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, given: object) -> object:
+        """``AAPL, MSFT`` as symbols, each once and in the order given."""
+        if not isinstance(given, str):
+            return given
+        return tuple(dict.fromkeys(symbol.strip() for symbol in given.split(",") if symbol.strip()))
 
     @cached_property
     def app_version(self) -> str:

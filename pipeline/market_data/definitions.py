@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 
 from pipeline.base.calendars import NEW_YORK_TIME_ZONE
-from pipeline.base.settings import load_settings
+from pipeline.base.settings import Settings, env_name, load_settings
 from pipeline.base.types import MonthRange, add_months
 from pipeline.market_data.assets import fx, instruments, prices
 from pipeline.market_data.assets.resources import ProviderResource
@@ -46,15 +46,23 @@ def months_to_refresh(day: date) -> MonthRange:
     return MonthRange(add_months(running, -1) if day.day <= LATE_CORRECTION_DAYS else running, running)
 
 
+def chosen_providers(settings: Settings) -> dict[str, ProviderResource]:
+    """A resource for each setting that chooses a provider."""
+    return {
+        "provider": ProviderResource(name=settings.provider),
+        **{
+            field: ProviderResource(name=getattr(settings, field) or "", variable=env_name(field))
+            for field in ("fx_provider", "interest_provider", "second_provider")
+        },
+    }
+
+
 def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
     """The location as production runs it, or with a test's resources in place of production's."""
     return assemble(
         "market_data",
         [instruments, prices, fx],
-        {
-            "database": production_database(),
-            "provider": ProviderResource(name=load_settings().provider),
-        },
+        {"database": production_database(), **chosen_providers(load_settings())},
         overrides,
         schedules=[after_new_york_close],
     )

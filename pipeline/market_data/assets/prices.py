@@ -18,7 +18,7 @@ from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.ingest_runs import record_ingest_run
 from pipeline.store.instruments import read_instruments
-from pipeline.store.prices import PRICE, price_rows
+from pipeline.store.prices import PRICE, price_rows, replace_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import ParsedRow, QuarantinedRow, read_released, replace_quarantine
 from pipeline.store.raw_payloads import StoredPayload, keep_payloads
@@ -43,6 +43,7 @@ def price_figures(rows: Columns) -> dict[str, float]:
 
 @TableAsset(
     table=PRICE,
+    replace=replace_prices,
     location="market_data",
     inputs={"instruments": None},
     figures=price_figures,

@@ -77,6 +77,8 @@ class BundledProvider:
         ProviderError
             If the distribution or a file is missing, a column is not a known instrument, or the offer is not its own.
         """
+        if request.as_of is not None:
+            raise ProviderError("Provider 'bundled' keeps no vintages", "Ask for its data as it stands today.")
         if request.what == "bars":
             return FetchResult(bars=_bars_of(_read_bars(), request))
         if request.what == "fx_rates":

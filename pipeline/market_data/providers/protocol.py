@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, Protocol, TypeAlias
 
@@ -47,12 +48,15 @@ class FetchRequest:
         Instruments, currencies or series by the provider's own names; empty for all that it covers.
     first, last
         First and last day, both included.
+    as_of
+        Day whose knowledge is asked for; None for today's. A provider that keeps no vintages refuses another day.
     """
 
     what: Offer
     symbols: tuple[str, ...]
     first: date
     last: date
+    as_of: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,14 @@ class InterestRates:
         (m,) days that the rates are of.
     annual_rate
         (m,) fraction per year, as the series quotes it.
+    known_on
+        Day on which the rates stood like this, their vintage; None if the provider does not say.
     """
 
     series: NDArray[np.bytes_]
     sessions: DateArray
     annual_rate: FloatArray
+    known_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,9 @@ class FetchResult:
         For ``bars``; None or empty where the provider has none.
     fx_rates, interest_rates
         For the offer of that name.
+    missing
+        What was asked for and the provider has not, with the reason; whatever it has is in the answer all the same.
+        Rows that are stored of these are not contradicted by it.
     """
 
     payloads: tuple[Payload, ...] = ()
@@ -134,6 +144,7 @@ class FetchResult:
     actions: Actions | None = None
     fx_rates: FxRates | None = None
     interest_rates: InterestRates | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 class Provider(Protocol):

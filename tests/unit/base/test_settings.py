@@ -47,6 +47,13 @@ def test_without_an_environment_everything_is_local() -> None:
         ("FINTECH_ENV", "production", "environment", "production"),
         ("FINTECH_DATA_DIR", "/srv/data", "data_dir", Path("/srv/data")),
         ("FINTECH_PROVIDER", "other", "provider", "other"),
+        ("FINTECH_FX_PROVIDER", "other", "fx_provider", "other"),
+        ("FINTECH_INTEREST_PROVIDER", "other", "interest_provider", "other"),
+        ("FINTECH_SECOND_PROVIDER", "other", "second_provider", "other"),
+        ("FINTECH_SYMBOLS", " MSFT, BRK-B,,AAPL,MSFT ", "symbols", ("MSFT", "BRK-B", "AAPL")),
+        ("FINTECH_CSV_DIR", "/srv/prices", "csv_dir", Path("/srv/prices")),
+        ("TIINGO_API_KEY", SECRET, "tiingo_api_key", SecretStr(SECRET)),
+        ("FRED_API_KEY", SECRET, "fred_api_key", SecretStr(SECRET)),
         ("FINTECH_PORT_OFFSET", "50000", "port_offset", 50_000),
         ("DATABASE_URL", "postgresql://h/db", "database_url", SecretStr("postgresql://h/db")),
         ("DAGSTER_DATABASE_URL", "postgresql://h/d", "dagster_database_url", SecretStr("postgresql://h/d")),
@@ -147,7 +154,8 @@ def test_what_is_required_and_set_passes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_secret_variables() -> None:
-    assert {"DATABASE_URL", "DAGSTER_DATABASE_URL", "JWT_SECRET", "SERVICE_API_KEY"} == SECRET_VARIABLES
+    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY"}
+    assert {"DATABASE_URL", "DAGSTER_DATABASE_URL", *keys} == SECRET_VARIABLES
 
 
 @pytest.mark.parametrize("variable", sorted(SECRET_VARIABLES))
