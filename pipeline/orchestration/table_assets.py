@@ -89,6 +89,8 @@ class TableAsset:
         Checks of its own, besides those declared by the table.
     pool
         Concurrency pool, one per vendor.
+    replace
+        How its rows are written, where the table has a read model that changes with it.
     """
 
     table: Table
@@ -101,6 +103,7 @@ class TableAsset:
     scheduled: bool = False
     check_specs: tuple[tuple[str, str], ...] = ()
     pool: str | None = None
+    replace: Callable[[Write, Columns, MonthRange], WriteOutcome] | None = None
 
     def __call__(self, compute: Callable[..., Columns | Produced]) -> dg.AssetsDefinition:
         """Make the Dagster asset of a function ``(write, months, resources) -> rows``."""
@@ -155,7 +158,10 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
             if refused:
                 yield from (check.result for check in checks)
                 raise dg.Failure(f"Nothing was written: {', '.join(refused)} failed.", allow_retries=False)
-            outcome = write.replace(declared.table, produced.rows, months)
+            if declared.replace is None:
+                outcome = write.replace(declared.table, produced.rows, months)
+            else:
+                outcome = declared.replace(write, produced.rows, months)
             if produced.after_write is not None:
                 produced.after_write(outcome)
             page = _page(declared, write, produced, outcome, months)

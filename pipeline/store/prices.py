@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from psycopg import Connection, sql
 from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
-from pipeline.base.types import DateArray, FloatArray, IntArray
+from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.binary_copy import copy_out
 from pipeline.store.corporate_actions import read_adjustments
 from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
+from pipeline.store.price_blocks import Block, read_blocks, refresh_blocks
 from pipeline.store.reading import Window
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
-from pipeline.store.writing import Columns
+from pipeline.store.writing import Columns, Write, WriteOutcome
 
 PRICES = "prices"
 """Asset that writes the table."""
@@ -54,6 +55,9 @@ PRICE = price_table("price", "Accepted daily bars of every instrument, as traded
 
 SECOND_PRICE = price_table("second_price", "Bars of a second provider, against which the first is checked.")
 
+MOST_INSTRUMENTS_BY_ROW = 8
+"""A few instruments are found sooner by their rows than in the blocks of all."""
+
 _PANEL_ROW = np.dtype([("session", "datetime64[D]"), ("instrument_id", "i4"), ("close", "f8")])
 
 
@@ -79,6 +83,13 @@ def price_rows(
         **{name: numbers.get(name, missing) for name, _, _ in _VALUES},
         "source": np.full(len(session), source, dtype=np.int16),
     }
+
+
+def replace_prices(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
+    """Make the prices of `months` equal to `rows`, and with them the read model of panels."""
+    outcome = write.replace(PRICE, rows, months)
+    refresh_blocks(write, rows, months, outcome.changed_months)
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,17 @@ def read_price_panel(
     A close as traded is multiplied by the adjustments of all later ex-dates; a provider's adjusted close is
     taken as it is, where there is no other.
     """
+    if known.at is None and len(instrument_ids) > MOST_INSTRUMENTS_BY_ROW:
+        sessions, ids, close = read_blocks(connection, instrument_ids, start, end)
+    else:
+        sessions, ids, close = _read_rows(connection, instrument_ids, start, end, known)
+    _adjust(connection, close, sessions, ids, known)
+    return PricePanel(sessions, ids, close)
+
+
+def _read_rows(
+    connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date, known: Knowledge
+) -> Block:
     ids = np.asarray(instrument_ids, dtype=np.int64)
     rows = copy_out(connection, _panel_query(connection, instrument_ids, start, end, known), _PANEL_ROW)
     sessions, row_of = np.unique(rows["session"], return_inverse=True)
@@ -124,8 +146,7 @@ def read_price_panel(
     if len(rows):
         by_id = np.argsort(ids)
         close[row_of, by_id[np.searchsorted(ids, rows["instrument_id"], sorter=by_id)]] = rows["close"]
-        _adjust(connection, close, sessions, ids, known)
-    return PricePanel(sessions, ids, close)
+    return sessions, ids, close
 
 
 def _panel_query(

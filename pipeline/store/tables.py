@@ -15,6 +15,7 @@ from pipeline.store import (
     portfolio_risk,  # noqa: F401
     portfolio_simulations,  # noqa: F401
     portfolios,  # noqa: F401
+    price_blocks,  # noqa: F401
     prices,  # noqa: F401
     providers,  # noqa: F401
     quantile_forecasts,  # noqa: F401

@@ -19,7 +19,7 @@ from pipeline.base.types import MonthRange
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, with_database
 from pipeline.store.migrating import migrate
-from pipeline.store.prices import PRICE, price_rows
+from pipeline.store.prices import price_rows, replace_prices
 from pipeline.store.writing import Columns, open_write
 from tests.bundled import bundled_bars
 from tests.load.measuring import Figures
@@ -69,7 +69,7 @@ def load(database: Database, rows: Columns) -> tuple[float, int]:
     """Seconds of one write through the store, and the rows that it touched."""
     started = time.perf_counter()
     with open_write(database, "prices", "bench", "1") as write:
-        outcome = write.replace(PRICE, rows, MONTHS)
+        outcome = replace_prices(write, rows, MONTHS)
     return time.perf_counter() - started, outcome.written
 
 

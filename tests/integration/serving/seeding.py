@@ -23,12 +23,12 @@ from pipeline.store.instruments import Instrument, Listing, read_instruments, re
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
-from pipeline.store.prices import PRICE, price_rows
+from pipeline.store.prices import price_rows, replace_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.schema import WRITER, session_column
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
-from pipeline.store.writing import open_write
+from pipeline.store.writing import Write, open_write
 
 NOTICE = "Demonstration data: made up for tests."
 SESSIONS = np.arange("2020-01-01", "2022-12-29", dtype="datetime64[D]")
@@ -63,7 +63,7 @@ def seed(database: Database) -> Seeded:
         replace_instruments(write, _LISTINGS)
         record_provider(write.connection, "bundled", NOTICE)
         instruments = {instrument.symbol: instrument for instrument in read_instruments(write.connection)}
-        close = _seed_prices(write.replace, instruments)
+        close = _seed_prices(write, instruments)
         dates = SESSIONS[-5:]
         write.replace(
             FX_RATE, {"currency": _text("USD", 5), "session": dates, "units_per_euro": 1 + 0.01 * _n(5)}, MONTHS
@@ -77,7 +77,7 @@ def seed(database: Database) -> Seeded:
     return Seeded(database, instruments, close, portfolios)
 
 
-def _seed_prices(replace: Callable[..., object], instruments: dict[str, Instrument]) -> dict[str, NDArray[np.float64]]:
+def _seed_prices(write: Write, instruments: dict[str, Instrument]) -> dict[str, NDArray[np.float64]]:
     draws = np.random.default_rng(7)
     market = draws.normal(0.0004, 0.01, len(SESSIONS))
     lengths = dict.fromkeys(instruments, len(SESSIONS)) | {"NEW": SHORT_SESSIONS}
@@ -91,7 +91,7 @@ def _seed_prices(replace: Callable[..., object], instruments: dict[str, Instrume
         1,
         {"close_adjusted": np.concatenate([close[s] for s in instruments])},
     )
-    replace(PRICE, columns, MONTHS)
+    replace_prices(write, columns, MONTHS)
     return close
 
 

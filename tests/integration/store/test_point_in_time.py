@@ -14,7 +14,7 @@ from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.fx_rates import FX_RATE, read_fx_rates
 from pipeline.store.point_in_time import NOW, Knowledge
-from pipeline.store.prices import PRICE, price_rows, read_bars, read_price_panel
+from pipeline.store.prices import price_rows, read_bars, read_price_panel, replace_prices
 from pipeline.store.reading import Window
 from pipeline.store.writing import WriteOutcome, open_write
 
@@ -26,7 +26,7 @@ def store(database: Database, closes: dict[str, float]) -> WriteOutcome:
     days = np.array(list(closes), dtype="datetime64[D]")
     rows = price_rows(np.full(len(days), 1, dtype=np.int32), days, 1, {"close": np.array(list(closes.values()))})
     with open_write(database, "prices", "run", "v1") as write:
-        return write.replace(PRICE, rows, MAY)
+        return replace_prices(write, rows, MAY)
 
 
 def now(database: Database) -> datetime:

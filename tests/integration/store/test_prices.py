@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
-from pipeline.store.prices import PRICE, PricePanel, price_rows, read_price_panel
+from pipeline.store.prices import PricePanel, price_rows, read_price_panel, replace_prices
 from pipeline.store.writing import open_write
 
 OPEN_END = date(2030, 1, 1)
@@ -32,7 +32,7 @@ def priced(database: Database) -> Database:
             1,
             {"close_adjusted": np.array(closes)},
         )
-        write.replace(PRICE, columns, MonthRange(date(2022, 5, 1), date(2022, 6, 1)))
+        replace_prices(write, columns, MonthRange(date(2022, 5, 1), date(2022, 6, 1)))
     return database
 
 
@@ -93,7 +93,7 @@ def test_a_large_panel_is_the_matrix_that_was_stored(database: Database) -> None
         {"close_adjusted": close.ravel()},
     )
     with open_write(database, "prices", "run", "v1") as write:
-        write.replace(PRICE, columns, MonthRange(date(2022, 1, 1), date(2022, 12, 1)))
+        replace_prices(write, columns, MonthRange(date(2022, 1, 1), date(2022, 12, 1)))
     found = panel(database, ids.tolist())
     np.testing.assert_array_equal(found.sessions, sessions)
     np.testing.assert_array_equal(found.close, close)

@@ -12,7 +12,7 @@ from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.fx_rates import FX_RATE, FxRate, read_fx_rates
 from pipeline.store.instruments import INSTRUMENT
-from pipeline.store.prices import PRICE, Bar, price_rows, read_bars, read_last_session
+from pipeline.store.prices import PRICE, Bar, price_rows, read_bars, read_last_session, replace_prices
 from pipeline.store.reading import LATEST, Window, read_monthly_means, read_newest
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST, read_volatility_forecasts
 from pipeline.store.writing import open_write
@@ -29,7 +29,7 @@ def store_prices(database: Database, prices: dict[tuple[int, date], float]) -> N
             1,
             {"close_adjusted": np.array(list(prices.values()), dtype=np.float64)},
         )
-        write.replace(PRICE, columns, YEARS)
+        replace_prices(write, columns, YEARS)
 
 
 @pytest.fixture

@@ -182,6 +182,26 @@ def upgrade() -> None:
         comment="Rows of interest_rate that were replaced or deleted, as they stood.",
     )
     op.create_table(
+        "price_block",
+        sa.Column("month", sa.Date(), autoincrement=False, nullable=False, comment="Exchange session (New York)."),
+        sa.Column("instrument_count", sa.Integer(), nullable=False, comment="Columns of the matrix."),
+        sa.Column("instrument_ids", sa.LargeBinary(), nullable=False, comment="Instruments, as int32."),
+        sa.Column("sessions", sa.LargeBinary(), nullable=False, comment="Sessions, as int32 days since 1970-01-01."),
+        sa.Column(
+            "close",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="Closes as float64, a row a session; NaN where there is none.",
+        ),
+        sa.Column(
+            "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
+        ),
+        sa.PrimaryKeyConstraint("month", name=op.f("price_block_pkey")),
+        comment="Closes of each month as one dense matrix, made from the rows of price.",
+    )
+    # Random doubles do not compress; trying costs more than storing them.
+    op.execute("ALTER TABLE price_block ALTER COLUMN close SET STORAGE EXTERNAL")
+    op.create_table(
         "price_history",
         sa.Column("instrument_id", sa.Integer(), autoincrement=False, nullable=False, comment="Instrument."),
         sa.Column("session", sa.Date(), autoincrement=False, nullable=False, comment="Exchange session (New York)."),
@@ -471,6 +491,7 @@ def downgrade() -> None:
     op.drop_table("raw_payload")
     op.drop_table("quarantine_decision")
     op.drop_table("price_history")
+    op.drop_table("price_block")
     op.drop_table("interest_rate_history")
     op.drop_table("interest_rate")
     op.drop_table("ingest_run")

@@ -1,0 +1,134 @@
+"""A read model of prices: one dense matrix a month, refreshed in the transaction that changes the month.
+
+Numeric slices read whole panels. From rows that is a sort and a scatter of every bar; from blocks it is a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import Connection
+from sqlalchemy import Integer, LargeBinary, Table
+
+from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
+from pipeline.store.schema import METADATA, column, session_key, writer
+from pipeline.store.writing import Columns, Write
+
+PRICE_BLOCK = Table(
+    "price_block",
+    METADATA,
+    session_key("month"),
+    column("instrument_count", Integer(), "Columns of the matrix.", nullable=False),
+    column("instrument_ids", LargeBinary(), "Instruments, as int32.", nullable=False),
+    column("sessions", LargeBinary(), "Sessions, as int32 days since 1970-01-01.", nullable=False),
+    column("close", LargeBinary(), "Closes as float64, a row a session; NaN where there is none.", nullable=False),
+    writer(),
+    comment="Closes of each month as one dense matrix, made from the rows of price.",
+)
+
+Block = tuple[DateArray, IntArray, FloatArray]
+"""Sessions, instruments, and the matrix of closes."""
+
+
+def refresh_blocks(write: Write, rows: Columns, months: MonthRange, changed_months: Iterable[date]) -> None:
+    """Make the blocks of changed months, and of months that lack one, from the rows that were just written.
+
+    Parameters
+    ----------
+    rows
+        Every row of `months`: columns of the table `price`.
+    """
+    month_of = rows["session"].astype("datetime64[M]")
+    close = np.where(np.isnan(rows["close"]), rows["close_adjusted"], rows["close"])
+    order = np.argsort(month_of, kind="stable")
+    ordered = month_of[order]
+    with write.connection.cursor() as cursor:
+        for month in sorted({*changed_months, *_months_without_block(write, month_of, months)}):
+            first, last = np.searchsorted(ordered, [np.datetime64(month, "M"), np.datetime64(month, "M") + 1])
+            positions = order[first:last]
+            if first == last:
+                cursor.execute("DELETE FROM price_block WHERE month = %s", [month])
+                continue
+            sessions, ids, matrix = dense(
+                rows["session"][positions], rows["instrument_id"][positions], close[positions]
+            )
+            cursor.execute(
+                """
+                INSERT INTO price_block VALUES (%s, %s, %s, %s, %s, %s)
+                ON CONFLICT (month) DO UPDATE SET
+                    instrument_count = excluded.instrument_count, instrument_ids = excluded.instrument_ids,
+                    sessions = excluded.sessions, close = excluded.close,
+                    materialization_id = excluded.materialization_id
+                """,
+                [
+                    month,
+                    len(ids),
+                    ids.astype("<i4").tobytes(),
+                    sessions.astype("datetime64[D]").astype("<i4").tobytes(),
+                    matrix.astype("<f8").tobytes(),
+                    write.materialization_id,
+                ],
+            )
+
+
+def _months_without_block(write: Write, month_of: DateArray, months: MonthRange) -> set[date]:
+    """Months that have rows and no block, such as those of a database that was made before there were blocks."""
+    filled = set(np.unique(month_of).astype("datetime64[D]").astype(object).tolist())
+    found = write.connection.execute(
+        "SELECT month FROM price_block WHERE month >= %s AND month < %s", [months.first, months.end]
+    )
+    return filled - {row[0] for row in found}
+
+
+def dense(sessions: DateArray, instrument_ids: NDArray[np.int32], close: FloatArray) -> Block:
+    """Rows as a matrix, its rows and columns sorted."""
+    days, row = np.unique(sessions, return_inverse=True)
+    ids, column_of = np.unique(instrument_ids, return_inverse=True)
+    matrix = np.full((len(days), len(ids)), np.nan)
+    matrix[row, column_of] = close
+    return days, ids.astype(np.int64), matrix
+
+
+def read_blocks(connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date) -> Block:
+    """Closes of instruments in ``[start, end)`` as one matrix, its columns in the order asked for."""
+    with connection.cursor(binary=True) as cursor:
+        found = cursor.execute(
+            """
+            SELECT instrument_count, instrument_ids, sessions, close FROM price_block
+            WHERE month >= date_trunc('month', %(start)s::date) AND month < %(end)s ORDER BY month
+            """,
+            {"start": start or date(1, 1, 1), "end": end},
+        ).fetchall()
+    ids = np.asarray(instrument_ids, dtype=np.int64)
+    days = np.concatenate([np.frombuffer(row[2], dtype="<i4") for row in found] or [np.array([], dtype="<i4")])
+    sessions = days.astype(np.int64).astype("datetime64[D]")
+    close = np.full((len(sessions), len(ids)), np.nan)
+    filled = 0
+    for count, block_ids, block_days, values in found:
+        matrix = np.frombuffer(values, dtype="<f8").reshape(-1, count)
+        known = np.frombuffer(block_ids, dtype="<i4")
+        rows = slice(filled, filled + len(block_days) // 4)
+        _fill(close[rows], matrix, ids, known)
+        filled = rows.stop
+    return _trimmed(sessions, ids, close, start, end)
+
+
+def _fill(target: FloatArray, matrix: FloatArray, ids: IntArray, known: NDArray[np.int32]) -> None:
+    if np.array_equal(ids, known):
+        target[:] = matrix
+        return
+    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    is_known = known[place] == ids
+    target[:, is_known] = matrix[:, place[is_known]]
+
+
+def _trimmed(sessions: DateArray, ids: IntArray, close: FloatArray, start: date | None, end: date) -> Block:
+    """Only the sessions that were asked for and on which one of the instruments has a price."""
+    wanted = ~np.isnan(close).all(axis=1) if len(ids) else np.zeros(len(sessions), dtype=bool)
+    wanted &= sessions < np.datetime64(end, "D")
+    if start is not None:
+        wanted &= sessions >= np.datetime64(start, "D")
+    return (sessions, ids, close) if wanted.all() else (sessions[wanted], ids, close[wanted])
