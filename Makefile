@@ -12,10 +12,10 @@ UV := $(BIN)/uv
 INSTALL = $(UV) pip sync --quiet --python $(BIN)/python --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test test-fast lint types contracts bench lock clean
+.PHONY: help run up test test-fast test-containers lint types contracts bench lock clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(UV): requirements/uv.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the PATH. Install Python 3.11 or newer, or name it: make run PYTHON=/path/to/python3.12"; exit 1; }
@@ -48,6 +48,9 @@ test: lint types contracts  ## Lint, types, import contracts and every test that
 test-fast: $(VENV)/.installed-dev  ## Unit and architecture tests only
 	@$(BIN)/pytest tests/unit tests/architecture tests/golden
 
+test-containers: $(VENV)/.installed-dev  ## Build the six images and test them on a Docker engine
+	@$(BIN)/pytest tests/containers -n 0
+
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -58,7 +61,7 @@ types: $(VENV)/.installed-dev
 contracts: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|serve
+bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|quality|serve
 	@$(BIN)/python -m tests.load $(ONLY)
 
 # One resolution for all: the slices' locks are cut out of the development lock's versions.

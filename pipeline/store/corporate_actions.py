@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
+from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
+from pipeline.store.writing import Columns, Write, WriteOutcome, replace_rows
 
-CORPORATE_ACTIONS = "corporate_actions"
-"""Asset that writes the table."""
+CORPORATE_ACTIONS = "prices"
+"""Asset that writes the table: a provider tells of actions with its bars."""
 
 CORPORATE_ACTION = versioned(
     Table(
@@ -40,6 +44,31 @@ CORPORATE_ACTION = versioned(
         comment="Splits and dividends of every instrument, by ex-date.",
     )
 )
+
+
+def action_rows(
+    instrument_id: NDArray[np.int32],
+    ex_session: DateArray,
+    source: int,
+    split: tuple[IntArray, IntArray],
+    dividend: FloatArray,
+    factor: FloatArray,
+) -> Columns:
+    """Every column of the table; `split` are new units and old ones."""
+    return {
+        "instrument_id": instrument_id,
+        "ex_session": ex_session,
+        "split_numerator": split[0].astype(np.int32),
+        "split_denominator": split[1].astype(np.int32),
+        "dividend": dividend,
+        "factor": factor,
+        "source": np.full(len(ex_session), source, dtype=np.int16),
+    }
+
+
+def replace_actions(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
+    """Make the actions of `months` equal to `rows`, in the write of the bars that they came with."""
+    return replace_rows(write.connection, CORPORATE_ACTION, rows, months, write.materialization_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pipeline.store.corporate_actions import read_adjustments
 from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
 from pipeline.store.price_blocks import Block, read_blocks, refresh_blocks
 from pipeline.store.reading import Window
-from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
+from pipeline.store.schema import METADATA, PRICE_UNIT, WRITER, Unit, column, key, session_key, versioned, writer
 from pipeline.store.writing import Columns, Write, WriteOutcome
 
 PRICES = "prices"
@@ -83,6 +83,25 @@ def price_rows(
         **{name: numbers.get(name, missing) for name, _, _ in _VALUES},
         "source": np.full(len(session), source, dtype=np.int16),
     }
+
+
+def read_price_rows(connection: Connection, instrument_ids: Sequence[int], months: MonthRange) -> Columns:
+    """Every column of the rows of some instruments and months, as they are written."""
+    names = [c.name for c in PRICE.columns if c.name != WRITER]
+    query = sql.SQL(
+        "SELECT {names} FROM price WHERE instrument_id = ANY({ids}) AND session >= {first} AND session < {end}"
+    )
+    found = connection.execute(
+        query.format(
+            names=sql.SQL(", ").join(map(sql.Identifier, names)),
+            ids=sql.Literal(list(instrument_ids)),
+            first=sql.Literal(months.first),
+            end=sql.Literal(months.end),
+        )
+    ).fetchall()
+    columns = dict(zip(names, zip(*found, strict=True), strict=True)) if found else dict.fromkeys(names, ())
+    types = {"instrument_id": "i4", "session": "datetime64[D]", "source": "i2"}
+    return {name: np.array(values, dtype=types.get(name, "f8")) for name, values in columns.items()}
 
 
 def replace_prices(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:

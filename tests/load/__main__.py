@@ -11,7 +11,7 @@ from rich.console import Console
 from pipeline.base.settings import load_settings
 from tests.load.measuring import Figures
 
-GROUPS = ("run", "ingest", "risk", "sim", "forecast", "serve")
+GROUPS = ("run", "ingest", "risk", "sim", "forecast", "quality", "serve")
 
 
 def main(arguments: list[str]) -> int:

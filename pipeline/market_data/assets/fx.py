@@ -37,9 +37,9 @@ def fx_figures(rows: Columns) -> dict[str, float]:
     kinds=frozenset({"postgres", "pandas"}),
     scheduled=True,
 )
-def fx_rates(_write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
+def fx_rates(_write: Write, months: MonthRange, fx_provider: ProviderResource) -> Produced:
     """Daily ECB reference rates of every currency against the euro."""
-    answer = provider.provider.fetch(FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1)))
+    answer = fx_provider.provider.fetch(FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1)))
     rates = answer.fx_rates
     assert rates is not None
     return Produced(

@@ -12,6 +12,9 @@ from pipeline.base.types import BoolArray, DateArray, FloatArray, IntArray
 VALUE_FIELDS = ("open", "high", "low", "close", "volume", "close_adjusted")
 """The numbers of a bar, in the order of `Bars`."""
 
+_DAY_BITS = 26
+"""Room for 183,000 years of days in a key; a day further out counts as the furthest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bars:
@@ -55,19 +58,46 @@ class Bars:
         return len(self.sessions)
 
     @property
+    def has_traded_closes(self) -> bool:
+        """Whether any bar has a close as traded; without one only the adjusted closes can be judged."""
+        return not bool(np.isnan(self.close).all())
+
+    @property
     def judged_close(self) -> FloatArray:
         """(m,) the close as traded where there is one, else the adjusted one: what rules look at."""
-        return np.where(np.isnan(self.close) & ~np.isnan(self.close_adjusted), self.close_adjusted, self.close)
+        unknown = np.isnan(self.close)
+        if not unknown.any():
+            return self.close
+        return np.where(unknown & ~np.isnan(self.close_adjusted), self.close_adjusted, self.close)
 
     @property
     def values(self) -> FloatArray:
         """(m, 6) the numbers of each bar, in the order of `VALUE_FIELDS`."""
         return np.column_stack([getattr(self, name) for name in VALUE_FIELDS])
 
+    @property
+    def keys(self) -> IntArray:
+        """(m,) one number an instrument and date, ordered as they are."""
+        return keys_of(self.symbol_index, self.sessions)
+
     def sorted(self) -> Bars:
-        """The bars ordered by instrument, date and values, so that no verdict depends on the order of the payload."""
-        values = [getattr(self, name) for name in reversed(VALUE_FIELDS)]
-        return self.take(np.lexsort((*values, self.sessions, self.symbol_index)))
+        """The bars ordered by instrument, date and values, so that no verdict depends on the order of the payload.
+
+        Nearly every payload has one bar a key and most come in order, so only bars that share a key are
+        compared by their values: sorting 3.78 M bars by eight columns would take seconds.
+        """
+        keys = self.keys
+        rising = np.diff(keys) > 0
+        if rising.all():
+            return self
+        order: IntArray = np.argsort(keys, kind="stable")
+        is_tied = np.zeros(len(keys), dtype=bool)
+        is_tied[1:] = keys[order[1:]] == keys[order[:-1]]
+        is_tied[:-1] |= is_tied[1:]
+        tied = order[is_tied]
+        values = [getattr(self, name)[tied] for name in reversed(VALUE_FIELDS)]
+        order[is_tied] = tied[np.lexsort((*values, keys[tied]))]
+        return self.take(order)
 
     def take(self, rows: IntArray | BoolArray) -> Bars:
         """The bars at positions, or where a mask holds."""
@@ -123,6 +153,14 @@ def no_actions(symbols: tuple[str, ...] = ()) -> Actions:
     return Actions(symbols, none, np.array([], dtype="datetime64[D]"), none, none, np.array([]))
 
 
+def keys_of(symbol_index: IntArray, sessions: DateArray) -> IntArray:
+    """(m,) one number an instrument and date, ordered by instrument, then date."""
+    half = 1 << (_DAY_BITS - 1)
+    days = np.clip(sessions.astype("datetime64[D]").astype(np.int64), -half, half - 1)
+    keys: IntArray = (symbol_index.astype(np.int64) << _DAY_BITS) + (days + half)
+    return keys
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What rules know besides the bars.
@@ -130,10 +168,24 @@ class Context:
     Parameters
     ----------
     sessions
-        Sorted sessions of the exchange over the span of the bars.
+        Sorted sessions of the exchange over the span of the bars. The last one is the newest that can have
+        a bar: a jump on it has no next session yet.
     actions
         What the provider says of splits and dividends; its symbols are those of the bars.
+    currencies
+        ISO 4217 codes that the platform can convert; empty where currencies are not judged.
+    symbol_currencies
+        (n,) currency of each of the bars' symbols, as the provider gives it; empty where none is given.
+    second_source
+        Bars of another provider for some of the same symbols, by the same names; None where there is none.
+    second_actions
+        What that provider says of splits and dividends, by its own bars' symbols; None where it is taken to
+        agree with `actions`.
     """
 
     sessions: DateArray
     actions: Actions = field(default_factory=no_actions)
+    currencies: frozenset[str] = frozenset()
+    symbol_currencies: tuple[str, ...] = ()
+    second_source: Bars | None = None
+    second_actions: Actions | None = None

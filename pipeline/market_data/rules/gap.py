@@ -10,7 +10,10 @@ from pipeline.market_data.rules.bars import Bars, Context
 
 def flag_gap(bars: Bars, context: Context) -> BoolArray:
     """(m,) bars before which at least one session of the exchange is missing."""
-    position = np.searchsorted(context.sessions, bars.sessions)
     flagged: BoolArray = np.zeros(len(bars), dtype=bool)
-    flagged[1:] = (np.diff(position) > 1) & ~bars.is_first[1:]
+    after_weekday = np.diff(bars.sessions.astype(np.int64)) != 1
+    rows = np.flatnonzero(after_weekday & ~bars.is_first[1:]) + 1
+    position = np.searchsorted(context.sessions, bars.sessions[rows])
+    position_before = np.searchsorted(context.sessions, bars.sessions[rows - 1])
+    flagged[rows] = position - position_before > 1
     return flagged

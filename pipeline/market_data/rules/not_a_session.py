@@ -10,5 +10,11 @@ from pipeline.market_data.rules.bars import Bars, Context
 
 def flag_not_a_session(bars: Bars, context: Context) -> BoolArray:
     """(m,) dates on which the exchange was closed."""
-    flagged: BoolArray = ~np.isin(bars.sessions, context.sessions)
+    if not len(context.sessions):
+        return np.ones(len(bars), dtype=bool)
+    day = bars.sessions.astype("datetime64[D]").astype(np.int64)
+    sessions = context.sessions.astype("datetime64[D]").astype(np.int64)
+    is_session = np.zeros(sessions[-1] - sessions[0] + 3, dtype=bool)  # with a closed day at both ends
+    is_session[sessions - sessions[0] + 1] = True
+    flagged: BoolArray = ~is_session[np.clip(day, sessions[0] - 1, sessions[-1] + 1) - sessions[0] + 1]
     return flagged

@@ -4,43 +4,52 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.base.types import BoolArray, FloatArray
+from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.market_data.rules.bars import Bars, Context
+from pipeline.market_data.rules.confirmation import confirmed_by_second_source
+from pipeline.market_data.rules.moves import log_moves, market_moves, mask_of, next_of, rows_where, sigma_before
 
-JUMP_SIGMAS = 8.0
-"""Finds 95 % of seeded errors of ×1.5 and flags none of the 185,893 bundled bars (measured)."""
-
-SHARE_TAKEN_BACK = 0.8
+JUMP_SIGMAS = 6.0
 MINIMUM_JUMP = 0.25
 """Log return. A smaller jump is within what single stocks do in a crash and its rebound (March 2020)."""
 
-VOLATILITY_SESSIONS = 63
+SHARE_TAKEN_BACK = 0.8
+OWN_MOVE_SIGMAS = 2.0
+"""The instrument's own two moves around an error do not cancel; they may leave this much."""
 
 
-def flag_spike(bars: Bars, _: Context) -> BoolArray:
-    """(m,) closes that jump by more than 8 σ and fall back by at least 80 % on the next session.
+def flag_spike(bars: Bars, context: Context) -> BoolArray:
+    """(m,) closes that jump by more than 6 σ and 25 % and fall back by about 80 % on the next session.
 
-    σ is the root mean square of the 63 log returns before the jump. The last bar of an instrument is
-    never flagged: only the next session can tell a spike from a move.
+    Moves are those beyond the market's, so a crash and its rebound explain themselves. σ is the root mean
+    square of the 63 moves before (`sigma_before`). A jump that a second source shows too is no error. An
+    instrument's last bar is never flagged: only the next session can tell a spike from a move
+    (`provisional_spike`).
     """
-    flagged: BoolArray = np.zeros(len(bars), dtype=bool)
-    close = bars.judged_close
-    for index in range(len(bars.symbols)):
-        rows = np.flatnonzero(bars.symbol_index == index)
-        flagged[rows] = _spikes(close[rows])
-    return flagged
+    moves = log_moves(bars, context)
+    own = moves - market_moves(bars, moves)
+    back = next_of(own, bars)
+    rows = rows_where((np.abs(own) > MINIMUM_JUMP) & (np.sign(own) != np.sign(back)) & np.isfinite(back))
+    sigma = sigma_before(moves, rows, bars)
+    rows = rows[is_jump(own[rows], sigma) & _is_taken_back(own[rows], back[rows], sigma)]
+    rows = rows[~confirmed_by_second_source(bars, moves, rows, context)]
+    return mask_of(rows, len(bars))
 
 
-def _spikes(close: FloatArray) -> BoolArray:
-    spikes: BoolArray = np.zeros(len(close), dtype=bool)
-    if len(close) < VOLATILITY_SESSIONS + 3:
-        return spikes
-    with np.errstate(invalid="ignore", divide="ignore"):
-        moves = np.diff(np.log(close))
-    squares = np.r_[0.0, np.cumsum(np.nan_to_num(moves, posinf=0.0, neginf=0.0) ** 2)]
-    sigma = np.sqrt((squares[VOLATILITY_SESSIONS:] - squares[:-VOLATILITY_SESSIONS]) / VOLATILITY_SESSIONS)[:-2]
-    jump, back = moves[VOLATILITY_SESSIONS:-1], moves[VOLATILITY_SESSIONS + 1 :]
-    is_large = np.abs(jump) > np.maximum(JUMP_SIGMAS * sigma, MINIMUM_JUMP)
-    is_taken_back = (np.sign(jump) != np.sign(back)) & (np.abs(jump + back) < (1 - SHARE_TAKEN_BACK) * np.abs(jump))
-    spikes[VOLATILITY_SESSIONS + 1 : -1] = is_large & is_taken_back
-    return spikes
+def is_jump(moves: FloatArray, sigma: FloatArray) -> BoolArray:
+    """(k,) moves that an instrument of this volatility does not make."""
+    jumps: BoolArray = np.abs(moves) > np.maximum(JUMP_SIGMAS * sigma, MINIMUM_JUMP)
+    return jumps
+
+
+def _is_taken_back(jump: FloatArray, back: FloatArray, sigma: FloatArray) -> BoolArray:
+    left = np.abs(jump + back)
+    taken_back: BoolArray = left < (1 - SHARE_TAKEN_BACK) * np.abs(jump) + OWN_MOVE_SIGMAS * sigma
+    return taken_back
+
+
+def newest_rows(bars: Bars, context: Context) -> IntArray:
+    """Positions of the bars on the newest session, which no session has confirmed or taken back yet."""
+    if not len(context.sessions):
+        return np.array([], dtype=np.int64)
+    return rows_where(bars.sessions == context.sessions[-1])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.market_data.assets.fx import fx_figures
-from pipeline.market_data.assets.prices import price_columns, price_figures, quarantined_rows, rule_outcomes
+from pipeline.market_data.assets.loads import quarantined_rows, rule_outcomes
+from pipeline.market_data.assets.prices import price_columns, price_figures
 from pipeline.market_data.rules import RULES, Verdict, judge
 from pipeline.store.quarantine import QuarantinedRow
 from tests.unit.market_data.conftest import CONTEXT, LONG, SUNDAY, WEEK, Row, bars_of, series
