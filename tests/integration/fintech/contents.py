@@ -1,0 +1,54 @@
+"""What a database of the platform holds, compared with what its writes recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from sqlalchemy import Table
+
+from pipeline.store.fx_rates import FX_RATE
+from pipeline.store.instrument_risk import INSTRUMENT_RISK
+from pipeline.store.instruments import INSTRUMENT
+from pipeline.store.portfolio_risk import PORTFOLIO_RISK
+from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
+from pipeline.store.prices import PRICE
+from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
+from pipeline.store.schema import WRITER, session_column
+from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
+
+Ask = Callable[[str], list[tuple]]
+
+MONTHLY_TABLES: dict[str, Table] = {
+    "prices": PRICE,
+    "fx_rates": FX_RATE,
+    "instrument_risk": INSTRUMENT_RISK,
+    "portfolio_risk": PORTFOLIO_RISK,
+    "portfolio_simulation": PORTFOLIO_SIMULATION,
+    "volatility_forecast": VOLATILITY_FORECAST,
+    "quantile_forecast": QUANTILE_FORECAST,
+}
+"""Asset key → table of every asset with partitions."""
+
+
+def recorded_rows(ask: Ask, asset: str) -> dict[date, int]:
+    """Rows of each month that is not empty, as the asset's writes recorded them."""
+    return dict(ask(f"SELECT month, rows FROM asset_partition WHERE asset = '{asset}' AND rows > 0"))
+
+
+def found_rows(ask: Ask, asset: str) -> dict[date, int]:
+    """Rows of each month that is not empty, counted in the table."""
+    table = MONTHLY_TABLES[asset]
+    month = f"date_trunc('month', {session_column(table)})::date"
+    return dict(ask(f"SELECT {month}, count(*) FROM {table.name} GROUP BY 1"))
+
+
+def half_written(ask: Ask) -> list[str]:
+    """Assets with a month whose rows are not those that its write recorded."""
+    return [asset for asset in MONTHLY_TABLES if recorded_rows(ask, asset) != found_rows(ask, asset)]
+
+
+def writers(ask: Ask) -> dict[str, dict[int, int]]:
+    """Rows by the write that made them, for every table that results go to."""
+    tables = [INSTRUMENT, *MONTHLY_TABLES.values()]
+    return {table.name: dict(ask(f"SELECT {WRITER}, count(*) FROM {table.name} GROUP BY 1")) for table in tables}
