@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,7 +12,13 @@ from rich.markup import escape
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import load_settings
 
+if TYPE_CHECKING:
+    from fintech.planning import Selection
+
 USAGE_EXIT_CODE = 2
+
+By = Annotated[str, typer.Option(help="Who decides.")]
+Note = Annotated[str, typer.Option(help="Why.")]
 
 app = typer.Typer(
     help="Portfolio risk on Dagster: run, serve and look after the platform.",
@@ -55,6 +61,84 @@ def serve(
 
     chosen = [service_named(name) for name in service] if service else SERVICES
     serve_api(chosen, load_settings())
+
+
+From = Annotated[str | None, typer.Option("--from", help="First month, such as 2020-01; the first of all.")]
+To = Annotated[str | None, typer.Option("--to", help="Last month; the running one.")]
+Assets = Annotated[str | None, typer.Option(help="Assets, separated by commas; all.")]
+OnlyMissing = Annotated[bool, typer.Option("--only-missing", help="Only months that were never built.")]
+OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only months whose last attempt failed.")]
+CurrentToo = Annotated[bool, typer.Option("--all", help="Also months that are up to date.")]
+
+
+@app.command()
+def plan(
+    first: From = None,
+    last: To = None,
+    assets: Assets = None,
+    only_missing: OnlyMissing = False,
+    only_failed: OnlyFailed = False,
+    current_too: CurrentToo = False,
+) -> None:
+    """Show which months are missing, failed or out of date, and what a backfill would take; writes nothing."""
+    from fintech.backfilling import print_plan  # noqa: PLC0415
+
+    selection = _selection(first, last, assets, only_missing=only_missing, only_failed=only_failed, all_=current_too)
+    print_plan(load_settings(), selection, Console())
+
+
+@app.command()
+def backfill(
+    first: From = None,
+    last: To = None,
+    assets: Assets = None,
+    only_missing: OnlyMissing = False,
+    only_failed: OnlyFailed = False,
+    current_too: CurrentToo = False,
+) -> None:
+    """Compute the months that `plan` shows; interrupted, it goes on where it stopped."""
+    from fintech.backfilling import backfill as run_backfill  # noqa: PLC0415
+
+    selection = _selection(first, last, assets, only_missing=only_missing, only_failed=only_failed, all_=current_too)
+    run_backfill(load_settings(), selection, Console())
+
+
+def _selection(
+    first: str | None, last: str | None, assets: str | None, *, only_missing: bool, only_failed: bool, all_: bool
+) -> Selection:
+    from fintech.planning import selection_of  # noqa: PLC0415
+
+    return selection_of(first, last, assets, only_missing=only_missing, only_failed=only_failed, current_too=all_)
+
+
+quarantine = typer.Typer(help="Look at refused rows, release them or reject them.", no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine")
+
+
+@quarantine.command("list")
+def quarantine_list(
+    state: Annotated[str | None, typer.Option(help="held, released or rejected; all.")] = None,
+) -> None:
+    """Show refused rows, the newest session first."""
+    from fintech.deciding import print_quarantine  # noqa: PLC0415
+
+    print_quarantine(load_settings(), state, Console())
+
+
+@quarantine.command("release")
+def quarantine_release(symbol: str, session: str, by: By, note: Note) -> None:
+    """Accept a refused row as it is, and compute its month and what depends on it."""
+    from fintech.deciding import decide_row  # noqa: PLC0415
+
+    decide_row(load_settings(), (symbol, session), "released", (by, note), Console())
+
+
+@quarantine.command("reject")
+def quarantine_reject(symbol: str, session: str, by: By, note: Note) -> None:
+    """Keep a refused row out for good."""
+    from fintech.deciding import decide_row  # noqa: PLC0415
+
+    decide_row(load_settings(), (symbol, session), "rejected", (by, note), Console())
 
 
 @app.command()

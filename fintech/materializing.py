@@ -17,15 +17,17 @@ from importlib import import_module
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from fintech.planning import AssetState, Selection, asset_state
 from pipeline.base.errors import PlatformError
 from pipeline.base.types import MonthRange
 from pipeline.orchestration.code_version import code_version
-from pipeline.orchestration.partitions import known_months, range_tags
+from pipeline.orchestration.partitions import MONTHLY, known_months, range_tags
 from pipeline.orchestration.staleness import InputStates, enclosing_range, stale_months
 from pipeline.orchestration.table_assets import INPUT_MONTHS_METADATA, SECONDS_METADATA
 from pipeline.store.engine import Database
-from pipeline.store.materializations import read_partition_states
+from pipeline.store.materializations import read_partition_states, read_seconds_per_month
 
 LOCATIONS = ("market_data", "risk", "simulation", "forecast")
 SOURCE_LOCATION = "market_data"
@@ -113,6 +115,35 @@ class Driver:
         self._notify = notify
         self._definitions: dict[str, dg.Definitions] = {}
         self.tally = Tally()
+
+    def assets(self, location: str) -> list[str]:
+        """The partitioned assets that a location makes."""
+        return list(self._partitioned(location))
+
+    def state(self, location: str, asset: str, selection: Selection) -> AssetState:
+        """The state of the selected months of an asset; whether a provider has something new is not asked."""
+        months = selection.within(known_months())
+        inputs = self._partitioned(location)[asset]
+        with self._database.connect() as connection:
+            built = read_partition_states(connection, asset)
+            seconds = read_seconds_per_month(connection, asset)
+        return asset_state(
+            location,
+            asset,
+            months,
+            self._stale(asset, inputs, location),
+            {month: state.rows for month, state in built.items()},
+            self._failed(asset),
+            seconds,
+        )
+
+    def _failed(self, asset: str) -> list[date]:
+        """Months whose last attempt failed, as Dagster remembers."""
+        statuses = self._instance.get_status_by_partition(
+            dg.AssetKey(asset), [month.isoformat() for month in known_months()], MONTHLY
+        )
+        failed = (key for key, status in (statuses or {}).items() if status is AssetPartitionStatus.FAILED)
+        return [date.fromisoformat(key) for key in failed]
 
     def plan(self, location: str) -> list[PlannedRun]:
         """What is missing or out of date in a location as things stand."""

@@ -115,6 +115,11 @@ def _print_results(host: Host, console: Console, tally: Tally) -> None:
     console.print()
     for notice in notices:
         console.print(f"[yellow]{notice}[/yellow]", highlight=False)
+    print_written(tally, console)
+
+
+def print_written(tally: Tally, console: Console) -> None:
+    """Say what the runs did to the tables."""
     written = sum(tally.total_rows(name) for name in ("rows_inserted", "rows_revised", "rows_deleted"))
     console.print(f"{tally.done} partitions materialised, {written:,} rows written:", highlight=False)
     console.print(

@@ -172,6 +172,19 @@ def take_turn(connection: Connection, asset: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [asset])
 
 
+def read_seconds_per_month(connection: Connection, asset: str) -> float | None:
+    """What a month of an asset took in its last builds; None if there were none."""
+    row = connection.execute(
+        """
+        SELECT sum(extract(epoch FROM finished_at - started_at)) / sum(months) FROM materialization AS m
+        JOIN (SELECT built_by, count(*) AS months FROM asset_partition WHERE asset = %(asset)s GROUP BY built_by) AS b
+            ON b.built_by = m.id
+        """,
+        {"asset": asset},
+    ).fetchone()
+    return float(row[0]) if row and row[0] is not None else None
+
+
 def touch(connection: Connection, asset: str, run_id: str, code_version: str) -> int:
     """Record that an input which no asset makes, such as the portfolios, has changed."""
     materialization_id = begin(connection, asset, run_id, code_version)

@@ -135,7 +135,11 @@ class CommandLine:
                 pass  # the last one to leave a server stops it
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+MOMENT_COMES_WITHIN_SECONDS = 300.0
+"""A machine that runs other tests meanwhile takes its time."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = MOMENT_COMES_WITHIN_SECONDS) -> None:
     """Poll a condition until it holds.
 
     Raises
@@ -172,6 +176,14 @@ def command_line(tmp_path: Path) -> Iterator[CommandLine]:
 def shared_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """A command line whose data folder tests of one xdist group disturb, fill and serve, in this order."""
     made = CommandLine(tmp_path_factory.mktemp("shared") / "data", free_port_offset())
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def backfill_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """A command line whose data folder a module of tests fills."""
+    made = CommandLine(tmp_path_factory.mktemp("backfill") / "data", free_port_offset())
     yield made
     made.end()
 

@@ -60,7 +60,12 @@ def end_at(command_line: CommandLine, moment: Moment, number: signal.Signals, *,
         assert running.process.poll() is None, "the run ended before the moment came"
         return moment(command_line, running)
 
-    wait_until(has_come)
+    try:
+        wait_until(has_come)
+    except BaseException:
+        running.signal(signal.SIGKILL)  # the tests that follow need the data folder
+        running.process.wait()
+        raise
     time.sleep(after)
     running.signal(number)
     return running.ended(ENDS_WITHIN_SECONDS)
