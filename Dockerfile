@@ -1,107 +1,130 @@
 # One file, a target an image: market-data-ingestion, python-risk-engine, portfolio-simulation,
-# ai-microservice-engine, backend-api, dagster-host. Each installs its slice's lock alone, hashes checked.
-#   docker build --target python-risk-engine -t python-risk-engine .
-# A domain image serves its code location by default and its HTTP service by `python -m serving NAME`.
-# No `# syntax=` line and no heredoc, so that the engines of Debian stable build it too.
+# ai-microservice-engine, backend-api, dagster-host.
+#   docker build --target python-risk-engine -t python-risk-engine \
+#       --label org.opencontainers.image.revision="$(git rev-parse HEAD)" .
+# The revision is no ARG: with another value, every layer would be built again.
+# It needs BuildKit, but no `# syntax=` line and no heredoc: the engine of Debian stable builds it without
+# fetching a newer frontend. Behind a mirror or a CA of your own, name a base image that knows them (its
+# /etc/pip.conf, /etc/uv/uv.toml and CA bundle are used): --build-arg PYTHON_IMAGE=…; a digest goes there too.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
+# Lent to single steps of the other stages; nothing of it is in an image.
 FROM ${PYTHON_IMAGE} AS tools
-COPY requirements/uv.lock requirements/build.in /locks/
+COPY requirements/uv.lock /locks/
 RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes -r /locks/uv.lock
-ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_PROGRESS=1
-WORKDIR /src
+COPY requirements /locks
+COPY deploy/scripts/install-locks.sh /
 
-# The distribution itself, without its dependencies: the same wheel in every image.
-FROM tools AS wheel
-COPY requirements/serving.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /build \
-    && uv pip sync -q --python /build/bin/python --require-hashes /locks/serving.lock
+# This project without its dependencies: the same small layer in every image, the only one that new code changes.
+FROM tools AS code
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv venv --quiet /opt/app && uv pip sync --quiet --python /opt/app --require-hashes /locks/serving.lock
+WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY pipeline pipeline
 COPY serving serving
 COPY fintech fintech
 COPY deploy deploy
-RUN /build/bin/python -m hatchling build -t wheel -d /wheel
+RUN /opt/app/bin/python -m hatchling build --target wheel --directory /wheel \
+    && uv pip install --quiet --python /opt/app --no-deps --compile-bytecode --target /opt/fintech /wheel/*.whl \
+    && rm -f /opt/fintech/.lock
+# Beside the packages, where `fintech migrate` looks for it.
+COPY dagster.yaml /opt/fintech/
 
-FROM tools AS installed-market-data
-COPY requirements/market-data.lock requirements/serving.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /opt/app \
-    && uv pip sync -q --python /opt/app/bin/python --require-hashes /locks/market-data.lock /locks/serving.lock
-COPY --from=wheel /wheel /wheel
-RUN uv pip install -q --python /opt/app/bin/python --no-deps /wheel/*.whl
-
-FROM tools AS installed-risk
-COPY requirements/risk.lock requirements/serving.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /opt/app \
-    && uv pip sync -q --python /opt/app/bin/python --require-hashes /locks/risk.lock /locks/serving.lock
-COPY --from=wheel /wheel /wheel
-RUN uv pip install -q --python /opt/app/bin/python --no-deps /wheel/*.whl
-
-FROM tools AS installed-simulation
-COPY requirements/simulation.lock requirements/serving.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /opt/app \
-    && uv pip sync -q --python /opt/app/bin/python --require-hashes /locks/simulation.lock /locks/serving.lock
-COPY --from=wheel /wheel /wheel
-RUN uv pip install -q --python /opt/app/bin/python --no-deps /wheel/*.whl
-
-FROM tools AS installed-forecast
-COPY requirements/forecast.lock requirements/serving.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /opt/app \
-    && uv pip sync -q --python /opt/app/bin/python --require-hashes /locks/forecast.lock /locks/serving.lock
-COPY --from=wheel /wheel /wheel
-RUN uv pip install -q --python /opt/app/bin/python --no-deps /wheel/*.whl
-
-FROM tools AS installed-serving
-COPY requirements/serving.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /opt/app \
-    && uv pip sync -q --python /opt/app/bin/python --require-hashes /locks/serving.lock
-COPY --from=wheel /wheel /wheel
-RUN uv pip install -q --python /opt/app/bin/python --no-deps /wheel/*.whl
-
-FROM tools AS installed-dagster-host
-COPY requirements/dagster-host.lock /locks/
-RUN --mount=type=cache,target=/root/.cache/uv uv venv -q /opt/app \
-    && uv pip sync -q --python /opt/app/bin/python --require-hashes /locks/dagster-host.lock
-
-# What every image runs in: no tools, no root, nothing to write but the Dagster home and /tmp.
+# What every image runs in: no installer, no root, nothing to write to but /tmp and Dagster's storage.
 FROM ${PYTHON_IMAGE} AS runtime
-RUN useradd --uid 10001 --create-home app && install -d -o 10001 /opt/dagster/home
+RUN pip uninstall --quiet --yes --root-user-action=ignore pip \
+    && useradd --uid 10001 --create-home app \
+    && install -d -o app -g app /opt/dagster/home/storage
 COPY dagster.yaml /opt/dagster/home/
-ENV PATH=/opt/app/bin:$PATH VIRTUAL_ENV=/opt/app DAGSTER_HOME=/opt/dagster/home PYTHONUNBUFFERED=1 \
-    HOST=0.0.0.0 FINTECH_ENV=production NUMBA_CACHE_DIR=/tmp/numba
-LABEL org.opencontainers.image.title="fintech-platform" org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/app/bin:/opt/fintech/bin:${PATH} PYTHONPATH=/opt/fintech VIRTUAL_ENV=/opt/app PYTHONUNBUFFERED=1 \
+    FINTECH_ENV=production FINTECH_DATA_DIR=/tmp/fintech HOST=0.0.0.0 NUMBA_CACHE_DIR=/tmp/numba \
+    DAGSTER_HOME=/opt/dagster/home DAGSTER_DISABLE_TELEMETRY=yes DAGSTER_EVENT_BATCH_SIZE=1000
 WORKDIR /home/app
+LABEL org.opencontainers.image.vendor="fintech-platform" org.opencontainers.image.licenses="Apache-2.0"
+
+# The services' dependencies, a layer that five images share.
+FROM runtime AS services
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh serving
+
+FROM services AS backend-api
+COPY --from=code /opt/fintech /opt/fintech
 USER 10001
+ENV PORT=3000
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=10s --start-period=30s \
+    CMD ["sh", "-c", "exec python -m deploy.probe http:$PORT/health"]
+CMD ["python", "-m", "serving", "backend-api"]
+LABEL org.opencontainers.image.title="backend-api" \
+    org.opencontainers.image.description="The API over all that the pipeline has computed."
 
-FROM runtime AS location
+# A domain image is its code location (gRPC on 4000), or with `python -m serving NAME` its HTTP service.
+FROM services AS location
 EXPOSE 4000
-# Asked over gRPC directly: `dagster api grpc-health-check` starts all of Dagster, about 2 s a probe.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "import grpc; from grpc_health.v1 import health_pb2 as p, health_pb2_grpc as g; assert g.HealthStub(grpc.insecure_channel('127.0.0.1:4000')).Check(p.HealthCheckRequest(service='DagsterApi'), timeout=3).status == 1"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s \
+    CMD ["sh", "-c", "exec python -m deploy.probe grpc:4000 http:$PORT/health"]
 
+# Of skfolio only the data files are read, never the code: what it computes with stays outside, 300 MB.
 FROM location AS market-data-ingestion
-COPY --from=installed-market-data /opt/app /opt/app
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh market-data serving --without cffi clarabel cvxpy-base joblib narwhals plotly pycparser \
+    qdldl scikit-learn scipy sparsediffpy threadpoolctl
+COPY --from=code /opt/fintech /opt/fintech
+USER 10001
+ENV PORT=8002
+EXPOSE 8002
 CMD ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000", "-m", "pipeline.market_data.definitions"]
+LABEL org.opencontainers.image.title="market-data-ingestion" \
+    org.opencontainers.image.description="Instruments, prices and exchange rates: code location and HTTP service."
 
 FROM location AS python-risk-engine
-COPY --from=installed-risk /opt/app /opt/app
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh risk serving
+COPY --from=code /opt/fintech /opt/fintech
+USER 10001
+ENV PORT=8000
+EXPOSE 8000
 CMD ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000", "-m", "pipeline.risk.definitions"]
+LABEL org.opencontainers.image.title="python-risk-engine" \
+    org.opencontainers.image.description="Risk of instruments and portfolios: code location and HTTP service."
 
 FROM location AS portfolio-simulation
-COPY --from=installed-simulation /opt/app /opt/app
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh simulation serving
+COPY --from=code /opt/fintech /opt/fintech
+USER 10001
+ENV PORT=8001
+EXPOSE 8001
 CMD ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000", "-m", "pipeline.simulation.definitions"]
+LABEL org.opencontainers.image.title="portfolio-simulation" \
+    org.opencontainers.image.description="Simulated outcomes of portfolios: code location and HTTP service."
 
 FROM location AS ai-microservice-engine
-COPY --from=installed-forecast /opt/app /opt/app
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh forecast serving
+COPY --from=code /opt/fintech /opt/fintech
+USER 10001
+ENV PORT=8003
+EXPOSE 8003
 CMD ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000", "-m", "pipeline.forecast.definitions"]
+LABEL org.opencontainers.image.title="ai-microservice-engine" \
+    org.opencontainers.image.description="Forecasts of volatility and returns: code location and HTTP service."
 
-FROM runtime AS backend-api
-COPY --from=installed-serving /opt/app /opt/app
-EXPOSE 3000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3000/health', timeout=3)"]
-CMD ["python", "-m", "serving", "backend-api"]
-
+# Dagster's webserver; its daemon is the same image with `dagster-daemon run`. It holds none of the project's code,
+# nor what only that code needs. The webserver has no login: never publish its port.
 FROM runtime AS dagster-host
-COPY --from=installed-dagster-host /opt/app /opt/app
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh dagster-host --without exchange-calendars korean-lunar-calendar numpy pandas psycopg \
+    psycopg-binary pydantic-settings pyluach toolz
+COPY deploy/probe.py /opt/fintech/deploy/
+COPY deploy/workspace.yaml /opt/dagster/home/
+USER 10001
+WORKDIR /opt/dagster/home
+ENV PORT=3030
 EXPOSE 3030
-# The daemon is the same image with `dagster-daemon run`. The webserver has no login: never publish its port.
-CMD ["dagster-webserver", "-h", "0.0.0.0", "-p", "3030", "-w", "/opt/dagster/home/workspace.yaml"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s \
+    CMD ["sh", "-c", "exec python -m deploy.probe http:$PORT/server_info"]
+CMD ["sh", "-c", "exec dagster-webserver -h 0.0.0.0 -p $PORT"]
+LABEL org.opencontainers.image.title="dagster-host" \
+    org.opencontainers.image.description="Dagster's webserver and daemon, over the code locations of workspace.yaml."

@@ -1,0 +1,1 @@
+"""What runs the platform as containers; only the health check is Python."""

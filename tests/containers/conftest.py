@@ -1,0 +1,129 @@
+"""Images built once, a Postgres 18 beside them, and the whole platform as containers.
+
+The official Postgres image may be out of reach, so the server is the one that `make run` embeds: the same locked
+wheel in an image of the tests' own (postgres.Dockerfile). Without an engine, or a base image, the tests are skipped
+with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.settings import PROJECT_ROOT
+from tests.containers.engine import (
+    HARDENED,
+    Container,
+    Engine,
+    EngineError,
+    EngineMissingError,
+    find_engine,
+)
+from tests.containers.images import BACKEND_API, DAGSTER_HOST, DOMAIN_IMAGES, IMAGES, POSTGRES
+
+ADDRESS = "postgresql://fintech:container-tests@postgres:5432/fintech"
+SERVICE_KEY = "key-of-the-container-tests"
+ENVIRONMENT = {
+    "FINTECH_ENV": "production",
+    "DATABASE_URL": ADDRESS,
+    "DAGSTER_DATABASE_URL": f"{ADDRESS}_dagster".replace("postgresql:", "postgresql+psycopg2:"),
+    "JWT_SECRET": "secret-of-the-container-tests-of-32-bytes",
+    "SERVICE_API_KEY": SERVICE_KEY,
+}
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What .dockerignore lets in, as it is now: an edit meanwhile must not come into some of the images only."""
+    copy = tmp_path_factory.mktemp("sources")
+    lines = (PROJECT_ROOT / ".dockerignore").read_text().splitlines()
+    for name in {"Dockerfile", ".dockerignore"} | {line[1:].split("/")[0] for line in lines if line.startswith("!")}:
+        found = PROJECT_ROOT / name
+        if found.is_dir():
+            shutil.copytree(found, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(found, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def engine(sources: Path) -> Engine:
+    """An engine with every image built from the sources."""
+    try:
+        found = find_engine()
+    except EngineMissingError as error:
+        pytest.skip(str(error))
+    base = base_image(sources)
+    base_is_here = found.has_image(base)
+    postgres = str(PROJECT_ROOT / "tests/containers/postgres.Dockerfile")
+    try:
+        found.build(sources / "requirements", POSTGRES, "--file", postgres, "--build-arg", f"PYTHON_IMAGE={base}")
+    except EngineError as error:
+        if base_is_here or base not in str(error):
+            raise
+        reason = str(error).splitlines()[-1]
+        pytest.skip(f"{base} is not here and cannot be pulled: load or import an image of that name ({reason})")
+    for image in IMAGES:
+        found.build(sources, image.tag, "--target", image.name)
+    return found
+
+
+def base_image(sources: Path) -> str:
+    """The image that the Dockerfile begins with."""
+    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (sources / "Dockerfile").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture(scope="session")
+def network(engine: Engine) -> Iterator[str]:
+    """A network with a Postgres, ``postgres``, whose databases were made by an image's own ``fintech migrate``."""
+    with (
+        engine.network() as name,
+        engine.container(POSTGRES, network=name, alias="postgres", options=()) as postgres,
+    ):
+        postgres.wait_until_healthy()
+        migrated = engine.once(
+            DOMAIN_IMAGES[1].tag, "fintech", "migrate", options=(*HARDENED, "--network", name, *as_options(ENVIRONMENT))
+        )
+        assert migrated.exit_code == 0, migrated.stderr
+        yield name
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """All containers of the platform."""
+
+    locations: dict[str, Container]
+    webserver: Container
+    api: Container
+
+
+@pytest.fixture(scope="module")
+def platform(engine: Engine, network: str) -> Iterator[Platform]:
+    """The four code locations, Dagster's webserver and daemon, and the API; each healthy by its own check."""
+    with ExitStack() as stack:
+
+        def start(tag: str, alias: str, *command: str, publish: int | None = None) -> Container:
+            return stack.enter_context(
+                engine.container(tag, *command, network=network, alias=alias, environment=ENVIRONMENT, publish=publish)
+            )
+
+        locations = {image.name: start(image.tag, image.name) for image in DOMAIN_IMAGES}
+        for location in locations.values():
+            location.wait_until_healthy()
+        webserver = start(DAGSTER_HOST.tag, DAGSTER_HOST.name, publish=DAGSTER_HOST.port)
+        start(DAGSTER_HOST.tag, "dagster-daemon", "dagster-daemon", "run")
+        api = start(BACKEND_API.tag, BACKEND_API.name, publish=BACKEND_API.port)
+        yield Platform(locations, webserver.wait_until_healthy(), api.wait_until_healthy())
+
+
+def as_options(variables: dict[str, str]) -> list[str]:
+    """Variables as flags of ``docker run``."""
+    return [f"--env={name}={value}" for name, value in variables.items()]

@@ -1,0 +1,151 @@
+"""What is in the images, and what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.containers.engine import Engine, EngineError
+from tests.containers.images import BACKEND_API, DOMAIN_IMAGES, IMAGES, PREFIX, SERVICE_IMAGES, Image
+
+each_image = pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
+
+LABEL = "org.opencontainers.image."
+# What Python finds, and what lies about as files: run inside, so without anything but the standard library.
+FOUND = """
+import json, sys
+from importlib.util import find_spec
+print(json.dumps([name for name in sys.argv[1:] if find_spec(name)]))
+"""
+INSTALLED = """
+from importlib.metadata import distributions
+print(*(f"{found.name}=={found.version}" for found in distributions(path=["/opt/app/lib/python3.12/site-packages"])))
+"""
+LEFT_OVER = r"""
+find /opt /home /mnt /srv \( -name tests -o -name '*.whl' -o -path '/mnt/*' -o -name .env -o -name .git \) -print
+for tool in pip uv gcc make git hatchling; do command -v "$tool"; done
+true
+"""
+
+
+@each_image
+def test_runs_without_root_on_a_read_only_file_system(engine: Engine, image: Image) -> None:
+    program = "id -u; touch /tmp/a && echo tmp; touch /opt/a /opt/app/a /opt/fintech/a /home/app/a /opt/dagster/home/a"
+    done = engine.once(image.tag, "sh", "-c", program)
+    assert done.stdout.split() == ["10001", "tmp"]
+    assert done.stderr.count("Read-only file system") == 5
+
+
+@each_image
+def test_its_user_cannot_change_the_code(engine: Engine, image: Image) -> None:
+    program = "find / -xdev -writable -not -type l -not -path '/proc/*' -not -path '/dev/*' 2>/dev/null"
+    writable = engine.once(image.tag, "sh", "-c", program, options=()).stdout.split()
+    assert [path for path in writable if not path.startswith(("/home/app", "/tmp", "/var/tmp", "/run/lock"))] == [
+        "/opt/dagster/home/storage"
+    ]
+
+
+@each_image
+def test_holds_no_dependency_of_another_slice(engine: Engine, image: Image) -> None:
+    done = engine.once(image.tag, "python", "-c", FOUND, *image.absent, "numpy", "sqlalchemy")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout) == [name for name in ("numpy", "sqlalchemy") if name not in image.absent]
+
+
+@each_image
+def test_installs_nothing_but_its_locks(engine: Engine, sources: Path, image: Image) -> None:
+    locked = {pin for lock in image.locks for pin in pins_of(sources / "requirements" / f"{lock}.lock")}
+    installed = engine.once(image.tag, "python", "-c", INSTALLED).stdout.lower().replace("_", "-").split()
+    assert len(installed) > 40
+    assert set(installed) <= locked
+
+
+def test_a_file_that_is_not_the_locked_one_is_refused(engine: Engine, sources: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(sources, tmp_path / "changed"))
+    lock = changed / "requirements" / "serving.lock"
+    lock.write_text(re.sub(r"(?<=sha256:)[0-9a-f]{64}", "0" * 64, lock.read_text()))
+    with pytest.raises(EngineError, match=r"(?i)hash mismatch"):
+        engine.build(changed, f"{PREFIX}refused", "--target", "services")
+
+
+def test_another_revision_is_another_label_and_nothing_else(engine: Engine, sources: Path) -> None:
+    tag = f"{PREFIX}revised"
+    engine.build(sources, tag, "--target", BACKEND_API.name, "--label", f"{LABEL}revision=abc123")
+    try:
+        assert config_of(engine, tag)["Labels"][f"{LABEL}revision"] == "abc123"
+        assert layers_of(engine, tag) == layers_of(engine, BACKEND_API.tag)
+    finally:
+        engine.docker("image", "rm", tag)
+
+
+@each_image
+def test_holds_no_tools_caches_or_tests(engine: Engine, image: Image) -> None:
+    assert engine.once(image.tag, "sh", "-c", LEFT_OVER).stdout.split() == []
+
+
+@each_image
+def test_every_module_is_compiled(engine: Engine, image: Image) -> None:
+    program = (
+        "import importlib.util as u, pathlib, sys\n"
+        "files = [p for d in ('/opt/app/lib', '/opt/fintech') for p in pathlib.Path(d).rglob('*.py')]\n"
+        "bare = [str(p) for p in files if not pathlib.Path(u.cache_from_source(str(p))).exists()]\n"
+        "print(len(files), len(bare), *bare[:5])"
+    )
+    files, bare, *examples = engine.once(image.tag, "python", "-c", program).stdout.split()
+    assert int(files) > 1000
+    # Some packages ship templates that are no valid Python.
+    assert int(bare) < 20, examples
+
+
+@each_image
+def test_is_not_larger_than_stated(engine: Engine, image: Image) -> None:
+    size = int(engine.docker("image", "inspect", "--format", "{{.Size}}", image.tag))
+    assert size / 1e6 < image.megabytes
+
+
+@each_image
+def test_says_what_it_is(engine: Engine, image: Image) -> None:
+    config = config_of(engine, image.tag)
+    labels = {name.removeprefix(LABEL): text for name, text in config["Labels"].items()}
+    assert labels["title"] == image.name
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels["description"]
+    assert labels["vendor"]
+    assert f"{image.port}/tcp" in config["ExposedPorts"]
+    assert config["Healthcheck"]["Test"]
+    assert config["User"] == "10001"
+
+
+@pytest.mark.parametrize("image", SERVICE_IMAGES, ids=lambda image: image.name)
+def test_every_image_holds_the_same_code(engine: Engine, image: Image) -> None:
+    program = "cd /opt/fintech && find . -name '*.py' | sort | xargs sha256sum | sha256sum"
+    assert (
+        engine.once(image.tag, "sh", "-c", program).stdout == engine.once(BACKEND_API.tag, "sh", "-c", program).stdout
+    )
+
+
+def test_services_share_all_layers_but_the_code_and_their_own(engine: Engine) -> None:
+    """Who pulls the five pulls numpy, pandas and FastAPI once; the code layer is one megabyte."""
+    shared = layers_of(engine, BACKEND_API.tag)[:-1]
+    for image in DOMAIN_IMAGES:
+        assert layers_of(engine, image.tag)[:-2] == shared
+
+
+def config_of(engine: Engine, tag: str) -> dict[str, Any]:
+    """What the image tells the engine."""
+    return dict(json.loads(engine.docker("image", "inspect", "--format", "{{json .Config}}", tag)))
+
+
+def layers_of(engine: Engine, tag: str) -> list[str]:
+    """Digests of its layers, the lowest first."""
+    return list(json.loads(engine.docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", tag)))
+
+
+def pins_of(lock: Path) -> list[str]:
+    """Name and version of each package of a lock."""
+    return re.findall(r"^[a-z0-9.-]+==[^ ]+", lock.read_text(), re.MULTILINE)
