@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def test_each_month_is_in_one_state(outdated: set[date], built: set[date], faile
 def test_runs_compute_the_months_and_no_other(months: set[date]) -> None:
     runs = runs_of(sorted(months, reverse=True))
     assert [month for run in runs for month in run.months()] == sorted(months)
-    assert all(earlier.end < later.first for earlier, later in zip(runs, runs[1:], strict=False))
+    assert all(earlier.end < later.first for earlier, later in pairwise(runs))
 
 
 STATE = asset_state(
@@ -76,7 +77,7 @@ def test_options_make_a_selection() -> None:
 
 @pytest.mark.parametrize("text", ["", "2022", "2022-13", "x-1", "2022-01-01", "22/01"])
 def test_what_is_no_month_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="--from .* is not a month"):
+    with pytest.raises(ConfigurationError, match=r"--from .* is not a month"):
         parsed_month(text, "--from")
 
 
