@@ -17,6 +17,7 @@ from fintech.host import Host, prepared_host, sole_process
 from fintech.interrupts import ignore_signals
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings, inherited_environment
+from pipeline.market_data.providers import require_providers
 from pipeline.store.prices import read_last_session
 from serving.services import SERVICES
 
@@ -32,6 +33,7 @@ def serve_platform(settings: Settings, console: Console) -> None:
     PlatformError
         If a port is taken or a process ends by itself.
     """
+    require_providers(settings)
     ports = [service.port + settings.port_offset for service in SERVICES] + [dagster_ui_port(settings)]
     with sole_process(settings, "up"):
         require_free_ports(ports)

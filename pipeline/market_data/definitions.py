@@ -9,7 +9,7 @@ import dagster as dg
 from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 from pipeline.base.settings import Settings, env_name, load_settings
 from pipeline.base.types import MonthRange, add_months
-from pipeline.market_data.assets import fx, instruments, prices
+from pipeline.market_data.assets import fx, instruments, interest_rates, prices
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.orchestration.automation import AFTER_CLOSE_CRON
 from pipeline.orchestration.locations import assemble
@@ -21,7 +21,7 @@ LATE_CORRECTION_DAYS = 7
 
 REFRESH_JOB = dg.define_asset_job(
     "refresh_market_data",
-    selection=dg.AssetSelection.assets("instruments", "prices", "fx_rates"),
+    selection=dg.AssetSelection.groups("market_data"),
     description="Read the provider again and write what has changed.",
 )
 
@@ -59,10 +59,11 @@ def chosen_providers(settings: Settings) -> dict[str, ProviderResource]:
 
 def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
     """The location as production runs it, or with a test's resources in place of production's."""
+    settings = load_settings()
     return assemble(
         "market_data",
-        [instruments, prices, fx],
-        {"database": production_database(), **chosen_providers(load_settings())},
+        [instruments, prices, fx, *([interest_rates] if settings.interest_provider else [])],
+        {"database": production_database(), **chosen_providers(settings)},
         overrides,
         schedules=[after_new_york_close],
     )

@@ -42,6 +42,25 @@ class FxRate:
     units_per_euro: float
 
 
+def read_known_currencies(connection: Connection) -> frozenset[str]:
+    """The currencies that can be converted: the euro, and those with a rate against it; none while there is no rate."""
+    found = {
+        row[0]
+        for row in connection.execute(
+            """
+            WITH RECURSIVE known AS (
+                (SELECT currency FROM fx_rate ORDER BY currency LIMIT 1)
+                UNION ALL
+                SELECT (SELECT currency FROM fx_rate WHERE currency > known.currency ORDER BY currency LIMIT 1)
+                FROM known WHERE known.currency IS NOT NULL
+            )
+            SELECT currency FROM known WHERE currency IS NOT NULL
+            """
+        )
+    }
+    return frozenset(found | {"EUR"}) if found else frozenset()
+
+
 def read_fx_rates(connection: Connection, currency: str, window: Window, known: Knowledge = NOW) -> list[FxRate]:
     """The newest rates of a currency inside a window, oldest first."""
     return read_newest_as_known(connection, FX_RATE, FX_RATES, {"currency": currency}, window, FxRate, known)

@@ -36,6 +36,7 @@ def fx_figures(rows: Columns) -> dict[str, float]:
     headline_subject={"currency": "USD"},
     kinds=frozenset({"postgres", "pandas"}),
     scheduled=True,
+    pool="fx_vendor",
 )
 def fx_rates(_write: Write, months: MonthRange, fx_provider: ProviderResource) -> Produced:
     """Daily ECB reference rates of every currency against the euro."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
 
 from pipeline.base.calendars import sessions_between
-from pipeline.base.types import BoolArray, MonthRange
-from pipeline.market_data.providers import FetchResult
+from pipeline.base.types import BoolArray, FloatArray, MonthRange
+from pipeline.market_data.providers import FetchResult, PayloadRefusedError
 from pipeline.market_data.rules import RULES, Bars, Context, Verdict, judge
 from pipeline.market_data.rules.bars import VALUE_FIELDS, no_actions
+from pipeline.market_data.rules.mostly_unchanged import is_mostly_unchanged
 from pipeline.orchestration.checks import CheckOutcome
 from pipeline.store.quarantine import ParsedRow, QuarantinedRow
 
@@ -77,13 +78,65 @@ class Load:
         return Load(self.verdict, self.in_range, is_released)
 
 
-def judged_load(answer: FetchResult, months: MonthRange) -> Load:
-    """Judge what was fetched."""
+@dataclass(frozen=True, slots=True)
+class Currencies:
+    """What is known of currencies: those that can be converted, and that of each symbol."""
+
+    known: frozenset[str] = frozenset()
+    by_symbol: Mapping[str, str] = field(default_factory=dict)
+
+
+def judged_load(
+    answer: FetchResult, months: MonthRange, second: FetchResult | None = None, currencies: Currencies | None = None
+) -> Load:
+    """Judge what was fetched.
+
+    Parameters
+    ----------
+    second
+        Answer of the second provider to the same question; None if there is none.
+
+    Raises
+    ------
+    PayloadRefusedError
+        If the newest session says what the one before it said.
+    """
     bars = answer.bars
     assert bars is not None
-    context = Context(sessions_between(*_span(bars, months)), answer.actions or no_actions(bars.symbols))
+    currencies = currencies or Currencies()
+    context = Context(
+        sessions_between(*_span(bars, months)),
+        answer.actions or no_actions(bars.symbols),
+        currencies.known,
+        tuple(currencies.by_symbol.get(symbol, "") for symbol in bars.symbols) if currencies.by_symbol else (),
+        second.bars if second else None,
+        second.actions if second else None,
+    )
     verdict = judge(bars, context)
+    _refuse_repeated_session(verdict.bars, months)
     return Load(verdict, months_mask(verdict.bars, months), np.zeros(len(bars), dtype=bool))
+
+
+def _refuse_repeated_session(bars: Bars, months: MonthRange) -> None:
+    """Refuse an answer whose newest session, if it is to be loaded, repeats the session before."""
+    days = np.unique(bars.sessions)
+    if len(days) < 2 or days[-1] < np.datetime64(months.first, "D"):
+        return
+    before, newest = (_closes_on(bars, day) for day in days[-2:])
+    if is_mostly_unchanged(before, newest):
+        raise PayloadRefusedError(
+            "mostly_unchanged",
+            f"Most closes of {days[-1]} are those of {days[-2]}: the provider has sent the session before again",
+            "Load again once the provider has the new session; nothing was written.",
+        )
+
+
+def _closes_on(bars: Bars, day: np.datetime64) -> FloatArray:
+    """(n,) close of each symbol on a day; NaN where there is none."""
+    closes = np.full(len(bars.symbols), np.nan)
+    rows = np.flatnonzero(bars.sessions == day)
+    closes[bars.symbol_index[rows]] = bars.judged_close[rows]
+    return closes
 
 
 def quarantined_rows(verdict: Verdict, in_range: BoolArray, provider: str) -> list[QuarantinedRow]:

@@ -7,7 +7,14 @@ from datetime import timedelta
 import numpy as np
 
 from pipeline.base.types import MonthRange, add_months
-from pipeline.market_data.assets.loads import Load, judged_load, quarantined_rows, rule_outcomes
+from pipeline.market_data.assets.loads import (
+    Currencies,
+    Load,
+    judged_load,
+    months_mask,
+    quarantined_rows,
+    rule_outcomes,
+)
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.measures.action_factors import action_factors
 from pipeline.market_data.providers import FetchRequest, FetchResult
@@ -16,9 +23,10 @@ from pipeline.market_data.rules.bars import VALUE_FIELDS
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.corporate_actions import action_rows, replace_actions
+from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.ingest_runs import record_ingest_run
 from pipeline.store.instruments import read_instruments
-from pipeline.store.prices import PRICE, price_rows, read_price_rows, replace_prices
+from pipeline.store.prices import PRICE, price_rows, read_price_rows, replace_prices, replace_second_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import read_released, replace_quarantine
 from pipeline.store.raw_payloads import StoredPayload, keep_payloads
@@ -50,26 +58,33 @@ def price_figures(rows: Columns) -> dict[str, float]:
     headline="close_adjusted",
     kinds=frozenset({"postgres", "pandas"}),
     scheduled=True,
+    pool="bars_vendor",
     check_specs=(
         *((rule.name, rule.meaning) for rule in RULES),
         (COVERAGE, "The provider has every instrument that it was asked for."),
     ),
 )
-def prices(write: Write, months: MonthRange, provider: ProviderResource) -> Produced:
+def prices(write: Write, months: MonthRange, provider: ProviderResource, second_provider: ProviderResource) -> Produced:
     """Daily bars of every instrument as traded, without the rows that a quality rule refused."""
     answer = provider.provider.fetch(request_for(months))
-    load = judged_load(answer, months)
+    second = second_provider.provider.fetch(request_for(months)) if second_provider.is_chosen else None
+    instruments = read_instruments(write.connection)
+    currencies = Currencies(read_known_currencies(write.connection), {i.symbol: i.currency for i in instruments})
+    load = judged_load(answer, months, second, currencies)
     replace_quarantine(write, quarantined_rows(load.verdict, load.in_range, provider.name), months)
     load = load.releasing(read_released(write.connection, provider.name, months))
     source = record_provider(write.connection, provider.name, provider.notice)
     keep_payloads(
         write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
     )
-    ids = {instrument.symbol: instrument.id for instrument in read_instruments(write.connection)}
+    ids = {instrument.symbol: instrument.id for instrument in instruments}
     carried = read_price_rows(write.connection, [ids[symbol] for symbol in answer.missing if symbol in ids], months)
     carried_count = len(carried["session"])
 
     def finish(outcome: WriteOutcome) -> None:
+        if second is not None and second.bars is not None:
+            number = record_provider(write.connection, second_provider.name, second_provider.notice)
+            replace_second_prices(write, second_columns(second.bars, ids, number, months), months)
         if answer.actions is not None:
             replace_actions(write, action_columns(load.standing, answer.actions, ids, source, months), months)
         fetched, refused, repeats = load.fetched, load.quarantined, load.repeats
@@ -95,6 +110,15 @@ def price_columns(bars: Bars, ids: dict[str, int], source: int) -> Columns:
     id_of = np.array([ids[symbol] for symbol in bars.symbols], dtype=np.int32)
     numbers = {name: getattr(bars, name) for name in VALUE_FIELDS}
     return price_rows(id_of[bars.symbol_index], bars.sessions, source, numbers)
+
+
+def second_columns(bars: Bars, ids: dict[str, int], source: int, months: MonthRange) -> Columns:
+    """What the second provider says of the platform's instruments: its first bar of each key that has a close."""
+    ordered = bars.sorted()
+    is_known = np.array([symbol in ids for symbol in bars.symbols], dtype=bool)[ordered.symbol_index]
+    kept = is_known & months_mask(ordered, months) & ~np.isnan(ordered.judged_close)
+    unique = ordered.take(kept)
+    return price_columns(unique.take(~unique.is_repeat), {s: ids.get(s, 0) for s in bars.symbols}, source)
 
 
 def action_columns(bars: Bars, actions: Actions, ids: dict[str, int], source: int, months: MonthRange) -> Columns:

@@ -1,0 +1,55 @@
+"""Asset ``interest_rates``: risk-free rates."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+
+from pipeline.base.types import MonthRange
+from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.providers import FetchRequest
+from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.interest_rates import INTEREST_RATE
+from pipeline.store.providers import record_provider
+from pipeline.store.raw_payloads import StoredPayload, keep_payloads
+from pipeline.store.writing import Write
+
+
+def interest_figures(rows: Columns) -> dict[str, float]:
+    """Figures of a month of rates."""
+    rate = rows["annual_rate"]
+    return {
+        "series_count": float(len(np.unique(rows["series"]))),
+        "days_count": float(len(np.unique(rows["session"]))),
+        "mean_rate_annual": float(rate.mean()),
+        "highest_rate_annual": float(rate.max()),
+    }
+
+
+@TableAsset(
+    table=INTEREST_RATE,
+    location="market_data",
+    inputs={},
+    figures=interest_figures,
+    headline="annual_rate",
+    kinds=frozenset({"postgres", "numpy"}),
+    scheduled=True,
+    pool="interest_vendor",
+)
+def interest_rates(write: Write, months: MonthRange, interest_provider: ProviderResource) -> Produced:
+    """Daily risk-free interest rates of every series that the chosen provider has."""
+    provider = interest_provider.provider
+    answer = provider.fetch(FetchRequest("interest_rates", (), months.first, months.end - timedelta(days=1)))
+    rates = answer.interest_rates
+    assert rates is not None
+    record_provider(write.connection, provider.name, provider.notice)
+    keep_payloads(
+        write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
+    )
+    return Produced(
+        rows={"series": rates.series, "session": rates.sessions, "annual_rate": rates.annual_rate},
+        metadata={"last_session": str(rates.sessions.max()) if len(rates.sessions) else "none"},
+        empty_because="the provider has no rates in this month",
+    )
