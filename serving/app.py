@@ -25,6 +25,7 @@ from serving.routes import (
     portfolio_simulations,
     portfolios,
     prices,
+    quarantine,
 )
 from serving.services import Service, service_named
 
@@ -36,6 +37,7 @@ ROUTERS: tuple[tuple[str, APIRouter], ...] = (
     ("market_data", instruments.router),
     ("market_data", prices.router),
     ("market_data", fx_rates.router),
+    ("market_data", quarantine.router),
     ("risk", instrument_risk.router),
     ("risk", portfolios.router),
     ("risk", portfolio_risk.router),

@@ -10,6 +10,7 @@ from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 from pipeline.base.settings import Settings, env_name, load_settings
 from pipeline.base.types import MonthRange, add_months
 from pipeline.market_data.assets import fx, instruments, interest_rates, prices
+from pipeline.market_data.assets.decisions import quarantine_decided
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.orchestration.automation import AFTER_CLOSE_CRON
 from pipeline.orchestration.locations import assemble
@@ -66,6 +67,7 @@ def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
         {"database": production_database(), **chosen_providers(settings)},
         overrides,
         schedules=[after_new_york_close],
+        sensors=[quarantine_decided],
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from pipeline.base.settings import PROJECT_ROOT
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import libpq_url, with_database
+from tests.ports import free_port_offset
 
 ENDS_WITHIN_SECONDS = 600
 POLL_SECONDS = 0.05
@@ -152,16 +152,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = MOMENT_COMES_WITH
         if time.monotonic() > deadline:
             raise TimeoutError(f"The condition did not hold within {seconds:.0f} s")
         time.sleep(POLL_SECONDS)
-
-
-def free_port_offset() -> int:
-    """An offset at which every port of the platform is free now."""
-    for offset in range(10_000 + os.getpid() % 1000 * 20, 50_000, 37):
-        with suppress(OSError):
-            for port in (3000, 3030, 8000, 8001, 8002, 8003):
-                socket.create_server(("127.0.0.1", port + offset)).close()
-            return offset
-    raise RuntimeError("no free ports")
 
 
 @pytest.fixture

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
+from pipeline.market_data.assets.decisions import quarantine_decided
+from pipeline.market_data.definitions import build_definitions
 from pipeline.market_data.providers import FetchRequest, FetchResult
 from pipeline.market_data.providers.bundled import BundledProvider
+from pipeline.orchestration.resources import DatabaseResource
 from pipeline.store.ingest_runs import read_ingest_runs
 from pipeline.store.quarantine import decide, read_quarantine
 from tests.integration.orchestration.conftest import AUTUMN, Platform
@@ -78,3 +83,22 @@ def test_the_provider_is_asked_for_what_is_needed(platform: Platform) -> None:
     platform.materialize("market_data", ["instruments"])
     platform.materialize("market_data", ["prices"], AUTUMN, provider=ListeningResource(name="bundled"))
     assert asked == [FetchRequest("bars", (), date(2022, 4, 1), date(2023, 1, 31))]
+
+
+def test_a_decision_asks_for_one_run_of_its_month(spoilt: Platform) -> None:
+    def looked(cursor: str | None) -> SensorExecutionData:
+        context = dg.build_sensor_context(
+            cursor=cursor,
+            resources={"database": DatabaseResource(url=spoilt.database.url)},
+            instance=spoilt.instance,
+            definitions=build_definitions(),
+        )
+        return quarantine_decided.evaluate_tick(context)
+
+    assert looked(None).skip_message
+    with spoilt.database.connect() as connection:
+        for row in read_quarantine(connection):
+            decide(connection, row.symbol, row.session, "rejected", "an analyst", "wrong")
+    asked = looked(None)
+    assert [request.tags["dagster/asset_partition_range_start"] for request in asked.run_requests] == ["2022-11-01"]
+    assert looked(asked.cursor).skip_message

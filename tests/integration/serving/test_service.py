@@ -24,6 +24,7 @@ from serving.server import serve as serve_services
 from serving.services import SERVICES
 from tests.integration.serving.running import Serve, local_settings
 from tests.integration.serving.seeding import Seeded
+from tests.ports import free_port_offset
 
 NOBODY = "postgresql://user:secret@127.0.0.1:1/none"
 
@@ -174,7 +175,7 @@ def test_a_foreign_host_is_named(seeded: Seeded) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_all_services(database: Database, tmp_path, number: signal.Signals) -> None:
-    offset = _free_offset()
+    offset = free_port_offset()
     settings = local_settings(database.url, port_offset=offset)
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -216,18 +217,6 @@ def test_a_taken_port_ends_the_command_with_one_line(database: Database) -> None
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: python-risk-engine cannot listen on 127.0.0.1:")
     assert ended.stderr.count("\n") == 1
-
-
-def _free_offset() -> int:
-    """An offset at which the ports of all services are free."""
-    for offset in range(20_000, 40_000, 97):
-        try:
-            for service in SERVICES:
-                socket.create_server(("127.0.0.1", service.port + offset)).close()
-        except OSError:
-            continue
-        return offset
-    raise AssertionError("no free ports")
 
 
 def _when_up(client: httpx.Client, url: str) -> httpx.Response:

@@ -1,0 +1,89 @@
+"""Rows that a data-quality rule refused, and a person's decision on them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.store.quarantine import QUARANTINE, QUARANTINE_DECISION, Decision, ParsedRow, decide, read_quarantine
+from serving.answers import Collection, Row, described_by
+from serving.deps import Database
+from serving.inputs import IsoDate, Label, SymbolPath
+
+MAXIMUM_ROWS = 1_000
+
+router = APIRouter(prefix="/quarantine", tags=["market data"])
+
+State = Literal["held", "released", "rejected"]
+SessionPath = Annotated[IsoDate, Path(description="Date of the row.", examples=["2022-11-07"])]
+
+
+@described_by(QUARANTINE)
+class QuarantinedOut(Row):
+    """A refused row."""
+
+    provider: str
+    symbol: str
+    session: date
+    rule: str
+    payload: ParsedRow
+    state: str
+
+
+@described_by(QUARANTINE_DECISION)
+class DecisionOut(Row):
+    """A decision on a refused row."""
+
+    id: int
+    provider: str
+    symbol: str
+    session: date
+    rule: str
+    decision: str
+    decided_by: str
+    note: str
+    decided_at: datetime
+
+
+class DecisionIn(BaseModel):
+    """Who decides, and why; both are kept for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decided_by: Label = Field(examples=["an analyst"])
+    note: Label = Field(examples=["checked with the exchange"])
+
+
+@router.get("")
+def list_quarantine(
+    database: Database,
+    state: Annotated[State | None, Query(description="Only rows of this state.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAXIMUM_ROWS, description="Most rows.")] = 100,
+) -> Collection[QuarantinedOut]:
+    """Refused rows, the newest session first."""
+    with database.reading() as connection:
+        rows = read_quarantine(connection, state, limit)
+        return Collection[QuarantinedOut](data=rows, notice=database.notice(connection))
+
+
+@router.post("/{symbol}/{session}/release")
+def release(symbol: SymbolPath, session: SessionPath, why: DecisionIn, database: Database) -> Collection[DecisionOut]:
+    """Accept what was refused of a symbol and session; the pipeline loads that month again."""
+    return _decided(database, symbol, session, "released", why)
+
+
+@router.post("/{symbol}/{session}/reject")
+def reject(symbol: SymbolPath, session: SessionPath, why: DecisionIn, database: Database) -> Collection[DecisionOut]:
+    """Keep out what was refused of a symbol and session."""
+    return _decided(database, symbol, session, "rejected", why)
+
+
+def _decided(
+    database: Database, symbol: str, session: date, decision: Decision, why: DecisionIn
+) -> Collection[DecisionOut]:
+    with database.writing() as connection:
+        made = decide(connection, symbol, session, decision, why.decided_by, why.note)
+        return Collection[DecisionOut](data=made, notice=database.notice(connection))
