@@ -15,7 +15,7 @@ from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
-from pipeline.store.writing import Columns, Write, WriteOutcome, replace_rows
+from pipeline.store.writing import Columns, Span, Write, WriteOutcome, replace_rows
 
 CORPORATE_ACTIONS = "prices"
 """Asset that writes the table: a provider tells of actions with its bars."""
@@ -68,7 +68,9 @@ def action_rows(
 
 def replace_actions(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
     """Make the actions of `months` equal to `rows`, in the write of the bars that they came with."""
-    return replace_rows(write.connection, CORPORATE_ACTION, rows, months, write.materialization_id)
+    return replace_rows(
+        write.connection, CORPORATE_ACTION, rows, Span(months.first, months.end), write.materialization_id
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, r
 from pipeline.store.price_blocks import Block, read_blocks, refresh_blocks
 from pipeline.store.reading import Window
 from pipeline.store.schema import METADATA, PRICE_UNIT, WRITER, Unit, column, key, session_key, versioned, writer
-from pipeline.store.writing import Columns, Write, WriteOutcome, replace_rows
+from pipeline.store.writing import Columns, Span, Write, WriteOutcome, replace_rows
 
 PRICES = "prices"
 """Asset that writes the table."""
@@ -113,7 +113,7 @@ def replace_prices(write: Write, rows: Columns, months: MonthRange) -> WriteOutc
 
 def replace_second_prices(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
     """Make the second provider's prices of `months` equal to `rows`, in the write of the first's."""
-    return replace_rows(write.connection, SECOND_PRICE, rows, months, write.materialization_id)
+    return replace_rows(write.connection, SECOND_PRICE, rows, Span(months.first, months.end), write.materialization_id)
 
 
 @dataclass(frozen=True, slots=True)

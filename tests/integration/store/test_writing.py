@@ -106,3 +106,50 @@ def test_two_writers_of_one_asset_take_turns(database: Database) -> None:
         opened.replace(PRICE, FIRST, MAY_AND_JUNE)
         lock = "SELECT pg_try_advisory_xact_lock(hashtextextended('prices', 0))"
         assert other.execute(lock).fetchone() == (False,)
+
+
+def statements(database: Database, rows: Columns) -> tuple[WriteOutcome, int]:
+    """What a write did, and how many rows it staged."""
+    with open_write(database, "prices", "run", "v1") as opened:
+        outcome = opened.replace(PRICE, rows, MAY_AND_JUNE)
+        there = opened.connection.execute("SELECT to_regclass('pg_temp.stage') IS NOT NULL").fetchone()
+        staged = opened.connection.execute("SELECT count(*) FROM stage").fetchone() if there == (True,) else (0,)
+    return outcome, staged[0]
+
+
+def test_only_sessions_that_differ_are_staged(database: Database) -> None:
+    write(database, FIRST, MAY_AND_JUNE)
+    assert statements(database, FIRST) == (WriteOutcome(unchanged=3), 0)
+    revised = bars((1, "2022-05-02", 10.0), (1, "2022-05-03", 11.5), (2, "2022-06-01", 20.0))
+    outcome, staged = statements(database, revised)
+    assert (outcome.revised, outcome.unchanged, staged) == (1, 2, 1)
+
+
+def test_a_session_that_is_gone_is_deleted_although_no_other_differs(database: Database) -> None:
+    write(database, FIRST, MAY_AND_JUNE)
+    outcome, staged = statements(database, bars((1, "2022-05-02", 10.0), (2, "2022-06-01", 20.0)))
+    assert (outcome.deleted, outcome.unchanged, staged) == (1, 2, 0)
+    assert [row[1] for row in stored(database)] == ["2022-05-02", "2022-06-01"]
+
+
+def test_a_month_of_which_nothing_is_known_is_compared_whole(database: Database) -> None:
+    """As after an upgrade from a version that kept no digests."""
+    write(database, FIRST, MAY_AND_JUNE)
+    with database.connect() as connection:
+        connection.execute("UPDATE asset_partition SET digest = NULL")
+    outcome, staged = statements(database, FIRST)
+    assert (outcome.written, outcome.unchanged, staged) == (0, 3, 3)
+
+
+def test_a_large_first_load_has_its_key_and_its_statistics(database: Database) -> None:
+    days = np.arange("2022-05-01", "2022-06-01", dtype="datetime64[D]")
+    ids = np.arange(1, 4001, dtype=np.int32)
+    rows = price_rows(
+        np.repeat(ids, len(days)), np.tile(days, len(ids)), 1, {"close": np.full(len(ids) * len(days), 5.0)}
+    )
+    assert write(database, rows, MAY).inserted == len(ids) * len(days) > 100_000
+    with database.connect() as connection:
+        kind = "SELECT contype FROM pg_constraint WHERE conname = 'price_pkey'"
+        assert connection.execute(kind).fetchone() == ("p",)
+        known = connection.execute("SELECT n_distinct FROM pg_stats WHERE tablename = 'price' AND attname = 'session'")
+        assert known.fetchone() == (len(days),)
