@@ -33,7 +33,7 @@ def assemble(
         Resources that take their place, as tests pass them.
     """
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(assets),
+        assets=dg.load_assets_from_modules(assets, include_specs=True),
         resources={**resources, **(overrides or {})},
         schedules=schedules,
         sensors=[automation_sensor(location), *sensors],
