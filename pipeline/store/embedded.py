@@ -53,6 +53,8 @@ def embedded_server(folder: Path) -> Iterator[str]:
     DatabaseError
         If the disk is too full or the server does not start; with the last line of its log.
     """
+    import psutil  # noqa: PLC0415 - part of the local extra, as the server itself
+
     folder = folder.resolve()
     _require_disk_space(folder)
     try:
@@ -67,7 +69,7 @@ def embedded_server(folder: Path) -> Iterator[str]:
     try:
         yield server.get_uri("postgres")
     finally:
-        with uninterrupted(programs=True):
+        with uninterrupted(programs=True), suppress(psutil.NoSuchProcess):  # a server that has crashed is gone
             server.cleanup()
 
 
