@@ -15,7 +15,7 @@ PROTECTED = "/api/"
 class ServiceTokenMiddleware:
     """Refuse requests to ``/api/`` without the key, before their body is read.
 
-    Pure ASGI: one ``BaseHTTPMiddleware`` would divide the throughput by four (facts.md).
+    Pure ASGI: one ``BaseHTTPMiddleware`` would divide the throughput by four (measured).
 
     Parameters
     ----------

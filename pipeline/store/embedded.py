@@ -22,6 +22,8 @@ from pathlib import Path
 from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from pipeline.base.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ MINIMUM_FREE_MIB = 1024
 """A first load with its write-ahead log takes about 700 MiB."""
 RECOVERY_SECONDS = 120.0
 """For a server that reads its write-ahead log after a crash."""
+RESTARTING = ("recovery mode", "starting up", "not yet accepting connections", "terminating connection")
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -66,10 +69,12 @@ def embedded_server(folder: Path) -> Iterator[str]:
             f"The embedded Postgres in {folder} does not start ({_last_log_line(folder) or error})",
             "Free disk space, or move that folder away to begin with an empty database.",
         ) from error
+    address = server.get_uri("postgres")
     try:
-        yield server.get_uri("postgres")
+        yield address
     finally:
         with uninterrupted(programs=True), suppress(psutil.NoSuchProcess):  # a server that has crashed is gone
+            _wait_for_restart(address)
             server.cleanup()
 
 
@@ -188,6 +193,20 @@ def _wait_for_recovery(folder: Path) -> None:
             if not _is_postgres(int(lines[0])) or [line.strip() for line in lines[7:8]] == ["ready"]:
                 return
             time.sleep(0.1)
+
+
+def _wait_for_restart(address: str) -> None:
+    """Wait for a server that restarts after the crash of one of its processes: asked to stop now, it never would."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            psycopg.connect(address, connect_timeout=2).close()
+        except psycopg.OperationalError as error:
+            if not any(state in str(error) for state in RESTARTING):
+                return
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _is_postgres(pid: int) -> bool:

@@ -20,7 +20,7 @@ from tests.integration.fintech.conftest import CommandLine, Ended, Running, wait
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shared_data_folder")]
 
 STARTS_WITHIN_SECONDS = 120
-ENDS_WITHIN_SECONDS = 25
+ENDS_WITHIN_SECONDS = 60
 
 
 def answer(port: int, path: str) -> bytes:
