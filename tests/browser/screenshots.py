@@ -14,6 +14,7 @@ from tests.browser.chromium import ARGUMENTS
 FOLDER = PROJECT_ROOT / "docs" / "images"
 SLICES = ("market_data", "risk", "simulation", "forecast")
 SETTLED_MS = 4_000
+GRAPH_CENTRE, ZOOM_STEPS = (1_000, 560), 3
 
 
 def main() -> None:
@@ -22,9 +23,9 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 760})
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
         take_graph(page, dagster, FOLDER / "asset-graph.png")
-        page.set_viewport_size({"width": 1400, "height": 1000})
+        page.set_viewport_size({"width": 1400, "height": 900})
         take_asset(page, dagster, FOLDER / "asset-page.png")
         browser.close()
 
@@ -37,13 +38,20 @@ def take_graph(page: Page, dagster: str, file: Path) -> None:
     page.wait_for_timeout(SETTLED_MS)
     page.keyboard.press("Alt+KeyE")  # expands every group
     page.wait_for_timeout(SETTLED_MS)
+    page.mouse.move(*GRAPH_CENTRE)
+    page.keyboard.down("Control")  # the wheel zooms
+    for _ in range(ZOOM_STEPS):
+        page.mouse.wheel(0, 100)
+        page.wait_for_timeout(100)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(SETTLED_MS)
     page.screenshot(path=file)
 
 
 def take_asset(page: Page, dagster: str, file: Path) -> None:
-    """The page of `instrument_risk`, from its state to its figures."""
+    """The page of `instrument_risk`, at its figures."""
     page.goto(f"{dagster}/assets/instrument_risk")
-    page.get_by_text("Rolling 252-session").first.wait_for()
+    page.locator("img[alt*='mean volatility']").first.scroll_into_view_if_needed()
     page.wait_for_timeout(SETTLED_MS)
     page.screenshot(path=file)
 
