@@ -63,7 +63,7 @@ def decide_row(
     ------
     NotFoundError
         If nothing of that symbol and session is in quarantine.
-    InvalidInputError
+    ConflictError
         If rows that contradict each other are to be released.
     """
     symbol, session = row[0], _parsed_session(row[1])

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader
 
 from pipeline.base.settings import Settings
 from serving import pages
-from serving.auth import HEADER, ServiceTokenMiddleware
+from serving.auth import HEADER, ServiceTokenMiddleware, require_loopback_without_login
 from serving.deps import Connections
 from serving.errors import add_error_handlers, problem_responses
 from serving.limits import BodyLimitMiddleware
@@ -58,9 +58,11 @@ def create_app(service: str, settings: Settings) -> FastAPI:
     Raises
     ------
     ConfigurationError
-        If there is no such service, or the settings lack what this environment needs.
+        If there is no such service, the settings lack what this environment needs, or a service without login
+        would be within reach of other machines.
     """
     found = service_named(service)
+    require_loopback_without_login(settings)
     settings.require("database_url", *(() if settings.is_local else ("jwt_secret", "service_api_key")))
     app = FastAPI(
         title=f"fintech-platform: {found.name}",

@@ -65,21 +65,28 @@ class Connections:
         self._pool.close()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self, *, as_known: bool = False) -> Iterator[Connection]:
         """A read-only transaction in which every statement sees the same data.
+
+        Parameters
+        ----------
+        as_known
+            Whether rows are read as they were known at a moment, which waits for a write under way: each statement
+            then sees what was committed before it, and the moment, not the transaction, keeps them together.
 
         Raises
         ------
         DatabaseError
             If the database is out of reach, busy or too slow.
         """
-        with self._transaction(read_only=True) as connection:
+        isolation = IsolationLevel.READ_COMMITTED if as_known else IsolationLevel.REPEATABLE_READ
+        with self._transaction(isolation, read_only=True) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is committed at the end; errors as in `reading`."""
-        with self._transaction(read_only=False) as connection:
+        with self._transaction(None, read_only=False) as connection:
             yield connection
 
     def notice(self, connection: Connection) -> str | None:
@@ -92,11 +99,11 @@ class Connections:
         return notice
 
     @contextmanager
-    def _transaction(self, *, read_only: bool) -> Iterator[Connection]:
+    def _transaction(self, isolation: IsolationLevel | None, *, read_only: bool) -> Iterator[Connection]:
         try:
             with self._pool.connection() as connection:
                 connection.read_only = read_only
-                connection.isolation_level = IsolationLevel.REPEATABLE_READ if read_only else None
+                connection.isolation_level = isolation
                 yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise self._unavailable(error) from error

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from pipeline.base.errors import DatabaseError, InvalidInputError, NotFoundError, PlatformError
+from pipeline.base.errors import ConflictError, DatabaseError, InvalidInputError, NotFoundError, PlatformError
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.risk.measures.errors import MeasureInputError
 
@@ -21,6 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 _STATUSES: dict[type[PlatformError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -36,5 +36,9 @@ class NotFoundError(PlatformError):
     """The thing that was asked for does not exist."""
 
 
+class ConflictError(PlatformError):
+    """A caller's values are sound, and what is stored stands against them."""
+
+
 class InvalidInputError(PlatformError):
     """A caller's values cannot be used; the message names the field."""

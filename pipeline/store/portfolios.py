@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
 )
 
-from pipeline.base.errors import InvalidInputError, NotFoundError
+from pipeline.base.errors import ConflictError, NotFoundError
 from pipeline.base.types import REBALANCING_POLICIES, FloatArray, Rebalancing
 from pipeline.store import materializations
 from pipeline.store.schema import METADATA, Unit, column
@@ -117,7 +117,7 @@ def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
 
     Raises
     ------
-    InvalidInputError
+    ConflictError
         If the slug is taken.
     """
     try:
@@ -126,7 +126,7 @@ def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
             [portfolio.slug, portfolio.name, portfolio.base_currency, portfolio.rebalancing],
         ).fetchone()
     except UniqueViolation as error:
-        raise InvalidInputError(f"The slug {portfolio.slug!r} is taken", "Choose another one.") from error
+        raise ConflictError(f"The slug {portfolio.slug!r} is taken", "Choose another one.") from error
     assert row is not None
     with connection.cursor() as cursor:
         cursor.executemany(

@@ -6,7 +6,7 @@ A person may release a row, which is then accepted, or reject it for good. Each 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from sqlalchemy import CheckConstraint, Date, DateTime, Identity, Integer, Table, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 
-from pipeline.base.errors import InvalidInputError, NotFoundError
+from pipeline.base.errors import ConflictError, NotFoundError
 from pipeline.base.types import MonthRange
 from pipeline.store.schema import METADATA, column, key, writer
 from pipeline.store.writing import Write
@@ -88,8 +88,15 @@ class DecisionRow:
     decided_at: datetime
 
 
-def replace_quarantine(write: Write, rows: Iterable[QuarantinedRow], months: MonthRange) -> int:
+def replace_quarantine(
+    write: Write, rows: Iterable[QuarantinedRow], months: MonthRange, untouched: Container[str] = ()
+) -> int:
     """Make the quarantine of `months` equal to `rows`; unchanged rows are not written and keep their state.
+
+    Parameters
+    ----------
+    untouched
+        Symbols that were not answered for: what is in quarantine of them stays.
 
     Returns
     -------
@@ -101,6 +108,7 @@ def replace_quarantine(write: Write, rows: Iterable[QuarantinedRow], months: Mon
         "SELECT provider, symbol, session, rule, payload FROM quarantine WHERE session >= %s AND session < %s",
         [months.first, months.end],
     ).fetchall()
+    known = [row for row in known if row[1] not in untouched]
     kept = {tuple(row[:4]) for row in known if _is_same(offered.get(row[:4]), row[4])}
     for stale in known:
         if tuple(stale[:4]) not in kept:
@@ -164,7 +172,7 @@ def decide(
     ------
     NotFoundError
         If nothing of that symbol and session is in quarantine.
-    InvalidInputError
+    ConflictError
         If rows that contradict each other are to be released.
     """
     made = connection.execute(
@@ -180,7 +188,7 @@ def decide(
         {"symbol": symbol, "session": session, "decision": decision, "decided_by": decided_by, "note": note},
     ).fetchall()
     if decision == "released" and any(isinstance(value, list) for _, payload in made for value in payload.values()):
-        raise InvalidInputError(
+        raise ConflictError(
             f"The rows of {symbol} on {session} contradict each other, so none can be released",
             "Reject them, and have the provider correct its data.",
         )

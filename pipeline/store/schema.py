@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Date, Integer, MetaData, Table
+from sqlalchemy import BigInteger, Column, Date, Double, Integer, MetaData, SmallInteger, Table
 from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData(
@@ -54,12 +54,23 @@ ROWS = Unit("rows", minimum=0)
 SESSIONS = Unit("sessions", minimum=0)
 PRICE_UNIT = Unit("currency of the instrument", minimum=0)
 RETURN = Unit("fraction", minimum=-1)
-LOSS = Unit("fraction of value, positive loss", maximum=1)
+LOSS = Unit("fraction of value, positive loss")
+"""Without an upper bound: who holds more than the value, by short positions, can lose more than it."""
 DRAWDOWN = Unit("fraction, negative", minimum=-1, maximum=0)
 GROWTH = Unit("fraction per year", minimum=-1)
 VOLATILITY = Unit("fraction per year", minimum=0)
 STANDARD_ERROR = Unit("fraction, standard error", minimum=0)
 PROBABILITY = Unit("probability", minimum=0, maximum=1)
+
+
+NUMPY_TYPES: dict[type[TypeEngine[Any]], str] = {
+    Date: "datetime64[D]",
+    Double: "f8",
+    Integer: "i4",
+    SmallInteger: "i2",
+    BigInteger: "i8",
+}
+"""How columns travel as arrays; texts are byte strings of their own width."""
 
 
 def column(name: str, kind: TypeEngine[Any], meaning: str, unit: Unit | None = None, **options: Any) -> Column[Any]:

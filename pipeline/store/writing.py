@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Connection, sql
-from sqlalchemy import BigInteger, Date, Double, Integer, SmallInteger, Table
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Table
 
 from pipeline.base.types import DateArray, MonthRange, add_months
 from pipeline.store import materializations
 from pipeline.store.binary_copy import copy_in
 from pipeline.store.engine import Database
 from pipeline.store.materializations import UNPARTITIONED
-from pipeline.store.schema import SUPERSEDED_BY, WRITER, history_of, session_column, value_columns
+from pipeline.store.schema import NUMPY_TYPES, SUPERSEDED_BY, WRITER, history_of, session_column, value_columns
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -219,16 +218,7 @@ def concatenated(table: Table, parts: Iterable[Columns]) -> Columns:
     kept = list(parts)
     if kept:
         return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
-    return {c.name: np.array([], dtype=_EMPTY_TYPES.get(type(c.type), "S1")) for c in table.columns if c.name != WRITER}
-
-
-_EMPTY_TYPES: dict[type[TypeEngine[Any]], str] = {
-    Date: "datetime64[D]",
-    Double: "f8",
-    Integer: "i4",
-    SmallInteger: "i2",
-    BigInteger: "i8",
-}
+    return {c.name: np.array([], dtype=NUMPY_TYPES.get(type(c.type), "S1")) for c in table.columns if c.name != WRITER}
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class FxRateOut(Row):
 @router.get("/{currency}")
 def list_fx_rates(currency: CurrencyPath, query: KnownWindowed, database: Database) -> Collection[FxRateOut]:
     """The newest rates of a currency inside a window, oldest first; with `known_at`, as they were known then."""
-    with database.reading() as connection:
+    with database.reading(as_known=query.known_at is not None) as connection:
         rates = read_fx_rates(connection, currency, query.window, query.known)
         if not rates and not read_fx_rates(connection, currency, LATEST):
             raise NotFoundError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import numpy as np
@@ -24,11 +24,15 @@ from pipeline.store.portfolios import (
     read_portfolio,
     read_portfolios,
 )
+from pipeline.store.prices import read_last_session, read_price_panel
 from serving.answers import Collection, Resource, Row, described_by
 from serving.deps import Database
+from serving.errors import problem_responses
 from serving.inputs import Currency, Label, PortfolioPath, Slug, Symbol
 
 MAXIMUM_POSITIONS = 500
+NEWEST_PRICES_DAYS = 92
+"""How far back the newest session with a price for every position is looked for."""
 Quantity = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-1e12, le=1e12)]
 Weight = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-100, le=100)]
 
@@ -93,6 +97,11 @@ class PortfolioIn(BaseModel):
         symbols = [position.symbol for position in self.positions]
         if len(set(symbols)) < len(symbols):
             raise PydanticCustomError("duplicate_symbol", "positions: a symbol is given twice; sum its positions")
+        quantities = [position.quantity for position in self.positions if position.quantity is not None]
+        if len(quantities) == len(symbols) and max(quantities) <= 0:
+            raise PydanticCustomError(
+                "nothing_held", "positions: no quantity is above 0, so the portfolio is never worth anything"
+            )
         weighted = {position.target_weight is not None for position in self.positions}
         if len(weighted) > 1:
             raise PydanticCustomError("mixed_amounts", "positions: give quantities or target weights, not both")
@@ -160,12 +169,14 @@ def get_portfolio(reference: PortfolioPath, database: Database) -> PortfolioAnsw
         return PortfolioAnswer.of(read_portfolio(connection, reference), database.notice(connection))
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=problem_responses(409))
 def post_portfolio(portfolio: PortfolioIn, database: Database, response: Response) -> PortfolioAnswer:
     """Store a portfolio; the pipeline computes its daily results with its next run."""
     portfolio.require_holdable()
     with database.writing() as connection:
-        portfolio_id = create_portfolio(connection, _resolved(connection, portfolio))
+        resolved = _resolved(connection, portfolio)
+        _require_value(connection, resolved)
+        portfolio_id = create_portfolio(connection, resolved)
         stored = read_portfolio(connection, str(portfolio_id))
         answer = PortfolioAnswer.of(stored, database.notice(connection))
     response.headers["Location"] = f"/api/v1/portfolios/{portfolio_id}"
@@ -198,3 +209,27 @@ def _resolved(connection: Connection, portfolio: PortfolioIn) -> NewPortfolio:
         for p in portfolio.positions
     )
     return NewPortfolio(portfolio.name, portfolio.policy, positions, portfolio.base_currency, portfolio.slug)
+
+
+def _require_value(connection: Connection, portfolio: NewPortfolio) -> None:
+    """Refuse quantities that are worth nothing on the newest session with a price for each; without one, nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        If their value is not above 0.
+    """
+    last = read_last_session(connection)
+    if portfolio.rebalancing != "buy_and_hold" or last is None:
+        return
+    start, end = last - timedelta(days=NEWEST_PRICES_DAYS), last + timedelta(days=1)
+    panel = read_price_panel(connection, [position.instrument_id for position in portfolio.positions], start, end)
+    complete = np.flatnonzero(np.isfinite(panel.close).all(axis=1))
+    if len(complete) == 0:
+        return
+    value = float(panel.close[complete[-1]] @ [position.amount for position in portfolio.positions])
+    if value <= 0:
+        raise InvalidInputError(
+            f"positions: worth {value:.6g} at the closes of {panel.sessions[complete[-1]]}, which is not above 0",
+            "Hold less short, or more long.",
+        )

@@ -34,7 +34,7 @@ class BarOut(Row):
 @router.get("/{symbol}/prices")
 def list_prices(symbol: SymbolPath, query: KnownWindowed, database: Database) -> Collection[BarOut]:
     """The newest bars inside a window, oldest first; with `known_at`, as they were known then."""
-    with database.reading() as connection:
+    with database.reading(as_known=query.known_at is not None) as connection:
         instrument = read_instrument(connection, symbol)
         bars = read_bars(connection, instrument.id, query.window, query.known)
         return Collection[BarOut](data=bars, notice=database.notice(connection))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.store.quarantine import QUARANTINE, QUARANTINE_DECISION, Decision, ParsedRow, decide, read_quarantine
 from serving.answers import Collection, Row, described_by
 from serving.deps import Database
+from serving.errors import problem_responses
 from serving.inputs import IsoDate, Label, SymbolPath
 
 MAXIMUM_ROWS = 1_000
@@ -69,7 +70,7 @@ def list_quarantine(
         return Collection[QuarantinedOut](data=rows, notice=database.notice(connection))
 
 
-@router.post("/{symbol}/{session}/release")
+@router.post("/{symbol}/{session}/release", responses=problem_responses(409))
 def release(symbol: SymbolPath, session: SessionPath, why: DecisionIn, database: Database) -> Collection[DecisionOut]:
     """Accept what was refused of a symbol and session; the pipeline loads that month again."""
     return _decided(database, symbol, session, "released", why)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.base.types import MonthRange
 from pipeline.orchestration.checks import Columns
-from pipeline.orchestration.table_assets import TableAsset
+from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
+from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.risk.assets.figures import RISK_HEADLINE, risk_figures
 from pipeline.risk.measures import RiskSpec
+from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.report import held_series, rolling_report
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
@@ -31,32 +31,42 @@ LOOK_BACK_MONTHS = 16
     inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
     figures=risk_figures,
     headline=RISK_HEADLINE,
+    check_specs=(COMPUTED_SPEC,),
 )
-def portfolio_risk(write: Write, months: MonthRange) -> Columns:
+def portfolio_risk(write: Write, months: MonthRange) -> Produced:
     """Rolling 252-session risk measures of every portfolio, a row a session."""
     instruments = read_instruments(write.connection)
     portfolios = read_portfolios(write.connection)
     ids = [instrument.id for instrument in instruments]
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
-    return concatenated(PORTFOLIO_RISK, portfolio_reports(panel, benchmark_of(instruments), portfolios, months))
+    benchmark = benchmark_of(instruments)
+    blocks, computed = each_portfolio(
+        portfolios, lambda portfolio: portfolio_report(panel, benchmark, portfolio, months), MeasureInputError
+    )
+    return Produced(concatenated(PORTFOLIO_RISK, blocks), checks=[computed])
 
 
-def portfolio_reports(
-    panel: PricePanel, benchmark: Instrument | None, portfolios: list[Portfolio], months: MonthRange
-) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """The rows of each portfolio whose instruments all have a price on some session of `months`."""
+def portfolio_report(
+    panel: PricePanel, benchmark: Instrument | None, portfolio: Portfolio, months: MonthRange
+) -> Iterator[Columns]:
+    """The rows of a portfolio, if its instruments all have a price on some session of `months`.
+
+    Raises
+    ------
+    MeasureInputError
+        If the portfolio is worth nothing or less on a session.
+    """
+    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    if not np.isfinite(close).all(axis=1).any():
+        return
     index = panel.column(benchmark.id) if benchmark else None
-    for portfolio in portfolios:
-        close = panel.columns([position.instrument_id for position in portfolio.positions])
-        if not np.isfinite(close).all(axis=1).any():
-            continue
-        series = held_series(close, panel.sessions, index, Holdings(portfolio.amounts, portfolio.rebalancing))
-        rows = months.rows_of(series.sessions)
-        if rows.start == rows.stop:
-            continue
-        report = rolling_report(series.held.returns, series.benchmark, rows, RiskSpec(), series.held)
-        yield {
-            "portfolio_id": np.full(len(report.sessions_in_window), portfolio.id, dtype=np.int32),
-            "session": series.sessions[rows],
-            **report.columns,
-        }
+    series = held_series(close, panel.sessions, index, Holdings(portfolio.amounts, portfolio.rebalancing))
+    rows = months.rows_of(series.sessions)
+    if rows.start == rows.stop:
+        return
+    report = rolling_report(series.held.returns, series.benchmark, rows, RiskSpec(), series.held)
+    yield {
+        "portfolio_id": np.full(len(report.sessions_in_window), portfolio.id, dtype=np.int32),
+        "session": series.sessions[rows],
+        **report.columns,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from pipeline.base.types import DateArray, MonthRange
 from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.report import held_series
-from pipeline.simulation.models import MODELS
+from pipeline.simulation.models import MODELS, SimulationInputError
 from pipeline.simulation.run import SimulationResult, SimulationSpec, simulate
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
@@ -43,6 +45,7 @@ def simulation_figures(rows: Columns) -> dict[str, float]:
     figures=simulation_figures,
     headline="var_99",
     kinds=frozenset({"postgres", "numba"}),
+    check_specs=(COMPUTED_SPEC,),
 )
 def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     """Simulated one-year outcome of every portfolio's holdings at the last session of each month."""
@@ -50,26 +53,41 @@ def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
     specs = [SimulationSpec(model=model, threads=THREADS) for model in MODELS]
-    rows = concatenated(PORTFOLIO_SIMULATION, simulated_rows(panel, portfolios, months, specs))
-    return Produced(rows, empty_because=f"no portfolio has {specs[0].fit_window_sessions} returns up to this month")
+    blocks, computed = each_portfolio(
+        portfolios,
+        lambda portfolio: simulated_rows(panel, portfolio, months, specs),
+        (MeasureInputError, SimulationInputError),
+    )
+    return Produced(
+        concatenated(PORTFOLIO_SIMULATION, blocks),
+        checks=[computed],
+        empty_because=f"no portfolio has {specs[0].fit_window_sessions} returns up to this month",
+    )
 
 
 def simulated_rows(
-    panel: PricePanel, portfolios: list[Portfolio], months: MonthRange, specs: list[SimulationSpec]
-) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """A row for each portfolio, month with a full fit window, and model."""
-    for portfolio in portfolios:
-        close = panel.columns([position.instrument_id for position in portfolio.positions])
-        if not np.isfinite(close).all(axis=1).any():
-            continue
-        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
-        for row in last_rows(series.sessions, months):
-            for spec in specs:
-                if row < spec.fit_window_sessions:
-                    continue
-                returns = scenario_returns(series.held, row, spec.fit_window_sessions)
-                result = simulate(returns, spec, portfolio.id)
-                yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
+    panel: PricePanel, portfolio: Portfolio, months: MonthRange, specs: list[SimulationSpec]
+) -> Iterator[Columns]:
+    """A row of a portfolio for each month with a full fit window, and model.
+
+    Raises
+    ------
+    MeasureInputError
+        If the portfolio is worth nothing or less on a session.
+    SimulationInputError
+        If its holdings would have lost everything in a session, or a model cannot be fitted to them.
+    """
+    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    if not np.isfinite(close).all(axis=1).any():
+        return
+    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    for row in last_rows(series.sessions, months):
+        for spec in specs:
+            if row < spec.fit_window_sessions:
+                continue
+            returns = scenario_returns(series.held, row, spec.fit_window_sessions)
+            result = simulate(returns, spec, portfolio.id)
+            yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
 
 
 def last_rows(sessions: DateArray, months: MonthRange) -> list[int]:

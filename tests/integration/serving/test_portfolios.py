@@ -38,7 +38,7 @@ def test_a_portfolio_is_stored_and_found(own_api: httpx.Client) -> None:
     assert own_api.get(answer.headers["location"]).json() == stored
     assert own_api.get(f"{PORTFOLIOS}/zwei").json() == stored
     again = own_api.post(PORTFOLIOS, json=body)
-    assert again.status_code == 422
+    assert again.status_code == 409
     assert "zwei" in again.json()["detail"]
     # Quantities are held, said or not; a short position is one.
     for said in ({}, {"rebalancing": "buy_and_hold"}):
@@ -47,6 +47,20 @@ def test_a_portfolio_is_stored_and_found(own_api: httpx.Client) -> None:
     computed = own_api.post(f"{PORTFOLIOS}/zwei/risk", json={})
     assert computed.status_code == 200
     assert len(own_api.get(PORTFOLIOS).json()["data"]) == 6
+
+
+def test_a_portfolio_without_prices_is_stored(own_seeded: Seeded, own_api: httpx.Client) -> None:
+    """Its value is not known yet; the pipeline computes it once there are prices."""
+    with own_seeded.database.connect() as connection:
+        connection.execute("DELETE FROM price WHERE instrument_id = %s", [own_seeded.instruments["NEW"].id])
+    assert own_api.post(PORTFOLIOS, json=held(("NEW", 1), ("AAPL", -1))).status_code == 201
+
+
+def test_conflicts_are_documented(api: httpx.Client) -> None:
+    paths = api.get("/openapi.json").json()["paths"]
+    release = f"{PORTFOLIOS.removesuffix('portfolios')}quarantine/{{symbol}}/{{session}}/release"
+    for path in (PORTFOLIOS, release):
+        assert "409" in paths[path]["post"]["responses"]
 
 
 SURROGATE = b'{"name": "\\ud800", "positions": [{"symbol": "AAPL", "quantity": 1}]}'
@@ -62,6 +76,11 @@ SURROGATE = b'{"name": "\\ud800", "positions": [{"symbol": "AAPL", "quantity": 1
         (held(("SAP", 1)), "base_currency"),
         (held(("NONE", 1)), "NONE"),
         (held(("AAPL", 1), ("AAPL", 2)), "twice"),
+        (held(("AAPL", 0)), "positions: no quantity is above 0"),
+        (held(("AAPL", 0), ("MSFT", -0.0)), "positions: no quantity is above 0"),
+        (held(("AAPL", -1), ("MSFT", 0)), "positions: no quantity is above 0"),
+        (held(("AAPL", 1), ("MSFT", -1000)), "positions: worth -"),
+        (held(("AAPL", 1), ("NEW", -1000)), "at the closes of 2022-12-28"),
         (held(("AAPL", 1), rebalancing="daily"), "rebalancing"),
         (weighted(("AAPL", 1), rebalancing=None), "rebalancing"),
         (weighted(("AAPL", 1), rebalancing="buy_and_hold"), "rebalancing"),

@@ -53,7 +53,7 @@ def test_a_release_is_answered_and_kept(client: httpx.Client) -> None:
     [
         ("AAPL/2022-11-09/release", WHY, 404, "Nothing of AAPL on 2022-11-09"),
         ("NONE/2022-11-07/reject", WHY, 404, "Nothing of NONE"),
-        ("MSFT/2022-11-08/release", WHY, 422, "contradict each other"),
+        ("MSFT/2022-11-08/release", WHY, 409, "contradict each other"),
         ("AAPL/yesterday/release", WHY, 422, "path.session"),
         ("AAPL/2022-11-07/release", {}, 422, "body.decided_by"),
         ("AAPL/2022-11-07/release", {**WHY, "note": "a\x00"}, 422, "body.note"),

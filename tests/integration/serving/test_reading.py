@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 import httpx
+import numpy as np
 import pytest
 
+from pipeline.store import materializations
+from pipeline.store.fx_rates import FX_RATE
+from pipeline.store.prices import price_rows, replace_prices
+from pipeline.store.writing import Write
 from tests.integration.serving.running import Serve
-from tests.integration.serving.seeding import NOTICE, SESSIONS, Seeded
+from tests.integration.serving.seeding import MONTHS, NOTICE, SESSIONS, Seeded
 
 
 def data(answer: httpx.Response):
@@ -71,6 +80,47 @@ def test_fx_rates(api: httpx.Client) -> None:
     assert rates == [{"session": "2022-12-28", "units_per_euro": 1.04}]
     assert data(api.get("/api/v1/fx-rates/USD", params={"end": "1999-01-01"})) == []
     assert api.get("/api/v1/fx-rates/ZZZ").status_code == 404
+
+
+def write_price(write: Write, seeded: Seeded) -> None:
+    ids = np.array([seeded.instruments["AAPL"].id], dtype=np.int32)
+    replace_prices(write, price_rows(ids, SESSIONS[-1:], 1, {"close": np.array([7.0])}), MONTHS)
+
+
+def write_rate(write: Write, _: Seeded) -> None:
+    rows = {"currency": np.array([b"USD"]), "session": SESSIONS[-1:], "units_per_euro": np.array([7.0])}
+    write.replace(FX_RATE, rows, MONTHS)
+
+
+@pytest.mark.parametrize(
+    ("asset", "write_new", "path", "field"),
+    [
+        ("prices", write_price, "/api/v1/instruments/AAPL/prices", "close"),
+        ("fx_rates", write_rate, "/api/v1/fx-rates/USD", "units_per_euro"),
+    ],
+)
+def test_a_write_under_way_is_waited_for(
+    own_seeded: Seeded, own_api: httpx.Client, asset: str, write_new: Callable, path: str, field: str
+) -> None:
+    """It may be finished at a moment and committed later: the first answer for the moment holds it, as all do."""
+    answers: list[list[dict]] = []
+
+    def read() -> None:
+        answers.append(data(own_api.get(path, params={"known_at": moment})))
+
+    with own_seeded.database.connect() as connection:  # as `open_write`, but that the moment lies before the commit
+        materializations.take_turn(connection, asset)
+        write = Write(connection, materializations.begin(connection, asset, "run", "v1"), asset)
+        write_new(write, own_seeded)
+        materializations.finish(connection, write.materialization_id)
+        moment = datetime.now(UTC).isoformat()
+        reader = threading.Thread(target=read)
+        reader.start()
+        reader.join(0.5)
+        assert reader.is_alive()
+    reader.join(10)
+    read()
+    assert [[row[field] for row in answer] for answer in answers] == [[7.0], [7.0]]
 
 
 def test_stored_results_of_a_portfolio_by_id_and_slug(api: httpx.Client, seeded: Seeded) -> None:

@@ -16,9 +16,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from pipeline.base.errors import PlatformError
+from pipeline.base.errors import ConfigurationError, PlatformError
 from pipeline.store.engine import Database, libpq_url
 from pipeline.store.instruments import Instrument
+from serving.app import create_app
 from serving.server import Address, addresses, listening_socket
 from serving.server import serve as serve_services
 from serving.services import SERVICES
@@ -127,6 +128,27 @@ def test_outside_of_local_callers_need_the_key(seeded: Seeded, serve: Serve) -> 
     assert client.get("/api/v1/instruments", headers=known).status_code == 200
     assert client.get("/api/v1/instruments", headers=known * 2).status_code == 401
     assert client.get("/%61pi/v1/instruments").status_code == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "128.0.0.1", "localhost.example.com"])
+def test_without_a_login_only_this_machine_is_served(host: str) -> None:
+    settings = local_settings(NOBODY, host=host)
+    for start in (lambda: create_app("backend-api", settings), lambda: serve_services(SERVICES, settings)):
+        with pytest.raises(ConfigurationError, match=f"HOST={host} is within reach of other machines") as error:
+            start()
+        assert error.value.exit_code == 2
+        assert "FINTECH_ENV=staging with JWT_SECRET and SERVICE_API_KEY" in error.value.remedy
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_needs_no_login(host: str) -> None:
+    create_app("backend-api", local_settings(NOBODY, host=host))
+
+
+def test_with_a_login_other_machines_are_served() -> None:
+    secrets = {"jwt_secret": SecretStr("j"), "service_api_key": SecretStr("k")}
+    for environment in ("staging", "production"):
+        create_app("backend-api", local_settings(NOBODY, host="0.0.0.0", environment=environment, **secrets))
 
 
 def test_strangers_learn_nothing_about_the_database(serve: Serve) -> None:

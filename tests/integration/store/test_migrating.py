@@ -1,3 +1,7 @@
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from alembic import command
 from sqlalchemy import create_engine
@@ -27,8 +31,25 @@ def test_a_migrated_database_is_left_alone(database: Database) -> None:
     assert migrate(database.url) is False
 
 
+def test_processes_that_begin_together_on_an_empty_database_take_turns(new_empty_database: Callable[[], str]) -> None:
+    address = _giving_up(new_empty_database())
+    together = threading.Barrier(2)
+
+    def begin(_: int) -> bool:
+        together.wait()
+        return migrate(address)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(begin, range(2))) == [False, True]
+
+
 def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseError, match="9999, which this version does not know"):
         migrate(database.url)
+
+
+def _giving_up(address: str) -> str:
+    """The address with a limit for each statement: two that wait for each other fail then, instead of hanging."""
+    return f"{address}{'&' if '?' in address else '?'}options=-c%20statement_timeout%3D30s"

@@ -8,7 +8,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from pipeline.base.errors import InvalidInputError, NotFoundError
+from pipeline.base.errors import ConflictError, NotFoundError
 from pipeline.base.types import REBALANCING_POLICIES
 from pipeline.store.engine import Database
 from pipeline.store.instruments import Listing, read_instruments, replace_instruments
@@ -105,7 +105,7 @@ def test_an_unknown_reference_is_named(listed: Database, reference: str) -> None
 
 def test_a_slug_is_taken_once_and_none_as_often_as_one_likes(listed: Database) -> None:
     create(listed, quantities(listed, "held", KO=1.0))
-    with pytest.raises(InvalidInputError, match="slug 'held' is taken"):
+    with pytest.raises(ConflictError, match="slug 'held' is taken"):
         create(listed, quantities(listed, "held", AAPL=1.0))
     create(listed, quantities(listed, None, KO=1.0))
     create(listed, quantities(listed, None, KO=1.0))

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from pipeline.base.errors import InvalidInputError, NotFoundError
+from pipeline.base.errors import ConflictError, NotFoundError
 from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.quarantine import (
@@ -135,6 +135,6 @@ def test_nothing_to_decide_is_said(database: Database) -> None:
 
 def test_contradicting_rows_cannot_be_released(database: Database) -> None:
     replace(database, [of("AAPL", [10.0, 11.0])])
-    with pytest.raises(InvalidInputError, match="contradict each other"):
+    with pytest.raises(ConflictError, match="contradict each other"):
         decided(database, "AAPL", "released")
     decided(database, "AAPL", "rejected")
