@@ -75,4 +75,4 @@ lock: | $(UV)  ## Resolve every dependency again, with hashes
 	@echo uv | $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/uv.lock -
 
 clean:  ## Delete everything that was made here, the data included
-	@rm -rf $(VENV) .cache .data .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .cache .data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

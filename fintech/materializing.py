@@ -6,10 +6,9 @@ The runs, events and checks are the same, and show in the UI.
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -19,6 +18,7 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from fintech.dead_runs import driver_tags
 from fintech.planning import AssetState, Selection, asset_state
 from pipeline.base.errors import PlatformError
 from pipeline.base.types import MonthRange
@@ -36,7 +36,6 @@ SOURCE_LOCATION = "market_data"
 PARTITION_WORK: Mapping[str, float] = {"market_data": 1.0, "risk": 1.0, "simulation": 10.0, "forecast": 2.0}
 """Time of a location's partition on a first run, relative to market data's (measured), to estimate what is left."""
 
-DRIVER_TAG = "fintech/driver_pid"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ROW_FIGURES = ("rows_inserted", "rows_revised", "rows_deleted", "rows_unchanged")
 
@@ -70,6 +69,7 @@ class Tally:
     failed_checks: list[str] = field(default_factory=list)
     work: float = 0.0
     run_seconds: float = 0.0
+    _counted: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def done(self) -> int:
@@ -80,7 +80,7 @@ class Tally:
         """One of the row figures, over all assets."""
         return sum(rows[figure] for rows in self.rows.values())
 
-    def record(self, location: str, event: dg.DagsterEvent) -> None:
+    def record(self, location: str, run_id: str, event: dg.DagsterEvent) -> None:
         """Count one event of a location's run."""
         if event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
@@ -88,13 +88,19 @@ class Tally:
             self.partitions[asset] = self.partitions.get(asset, 0) + 1
             self.work += PARTITION_WORK[location]
             # Each partition of a range carries the figures of the whole write.
-            figures = _numbers(materialization)
-            self.seconds[asset] = figures.get(SECONDS_METADATA, 0.0)
-            self.rows[asset] = {name: int(figures.get(name, 0)) for name in _ROW_FIGURES}
+            if (run_id, asset) not in self._counted:
+                self._counted.add((run_id, asset))
+                self._add(asset, _numbers(materialization))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             if not check.passed:
                 self.failed_checks.append(f"{check.asset_key.to_user_string()}.{check.check_name}")
+
+    def _add(self, asset: str, figures: Mapping[str, float]) -> None:
+        """Add the figures of one run of an asset to those of its runs before."""
+        self.seconds[asset] = self.seconds.get(asset, 0.0) + figures.get(SECONDS_METADATA, 0.0)
+        before = self.rows.get(asset, {})
+        self.rows[asset] = {name: before.get(name, 0) + int(figures.get(name, 0)) for name in _ROW_FIGURES}
 
 
 def _numbers(materialization: dg.AssetMaterialization) -> dict[str, float]:
@@ -167,7 +173,7 @@ class Driver:
         """
         run_id = str(uuid.uuid4())
         self._instance.add_event_listener(run_id, partial(self._listen, planned.location))
-        tags = {DRIVER_TAG: str(os.getpid()), **(range_tags(planned.months) if planned.months else {})}
+        tags = {**driver_tags(), **(range_tags(planned.months) if planned.months else {})}
         started = time.perf_counter()
         try:
             self._job(planned.location).execute_in_process(
@@ -192,7 +198,7 @@ class Driver:
 
     def _listen(self, location: str, entry: dg.EventLogEntry) -> None:
         if entry.dagster_event is not None:
-            self.tally.record(location, entry.dagster_event)
+            self.tally.record(location, entry.run_id, entry.dagster_event)
             self._notify(self.tally)
 
     def _stale(self, asset: str, inputs: Mapping[str, int | None], location: str) -> list[date]:
@@ -217,14 +223,3 @@ class Driver:
 
     def _job(self, location: str) -> dg.JobDefinition:
         return self._load(location).resolve_implicit_global_asset_job_def()
-
-
-def forget_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs of drivers that were killed as canceled, so that the UI does not show them running for ever."""
-    unfinished: Sequence[dg.DagsterRun] = instance.get_runs(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.NOT_STARTED])
-    )
-    ours = [run for run in unfinished if DRIVER_TAG in run.tags]
-    for run in ours:
-        instance.report_run_canceled(run, message="Its process ended without finishing it.")
-    return len(ours)

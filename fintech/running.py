@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from fintech.host import DRIVER_CONFIG, Host, prepared_host, sole_process, statement_failures
-from fintech.materializing import LOCATIONS, SOURCE_LOCATION, Driver, PlannedRun, Tally, forget_dead_runs
-from fintech.progress import Display, progress_display
+from fintech.driving import run_locations, running_driver
+from fintech.host import Host, prepared_host, sole_process
+from fintech.materializing import SOURCE_LOCATION, PlannedRun, Tally
 from fintech.samples import register_samples
 from fintech.summary import summary_tables
 from pipeline.base.settings import Settings
@@ -62,24 +62,9 @@ def run_platform(settings: Settings, console: Console) -> Timing:
 
 
 def _materialize(host: Host, console: Console) -> Tally:
-    import dagster as dg  # noqa: PLC0415 - after the environment that it reads is exported
-
     from pipeline.orchestration.portfolio_input import portfolios_event  # noqa: PLC0415
 
-    home = host.environment["DAGSTER_HOME"]
-    with (
-        statement_failures(),
-        dg.DagsterInstance.from_config(home, DRIVER_CONFIG) as instance,
-        progress_display(console) as display,
-    ):
-        # One pooled connection instead of one per event: 14.1 → 6.2 ms a partition (ADR 0001).
-        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3_600, max_overflow=4)
-        forget_dead_runs(instance)
-        driver = Driver(
-            instance,
-            host.database,
-            lambda tally: display.advance(tally.done, tally.work, len(tally.failed_checks)),
-        )
+    with running_driver(host, console) as (driver, display):
         instruments = PlannedRun(SOURCE_LOCATION, ("instruments",), None)
         display.begin("market_data: instruments", instruments.partitions, instruments.work)
         driver.run(instruments)
@@ -88,21 +73,8 @@ def _materialize(host: Host, console: Console) -> Tally:
         if write is not None:
             with host.database.connect() as connection:
                 driver.report_event(portfolios_event(connection, write))
-        _run_locations(driver, display)
+        run_locations(driver, display, driver.plan)
         return driver.tally
-
-
-def _run_locations(driver: Driver, display: Display) -> None:
-    """Run each location after the ones it reads from, planning it only then."""
-    expected = {location: driver.plan(location) for location in LOCATIONS}
-    for location in LOCATIONS:
-        expected[location] = driver.plan(location)
-        ahead = [run for later in LOCATIONS[LOCATIONS.index(location) :] for run in expected[later]]
-        total = driver.tally.done + sum(run.partitions for run in ahead)
-        total_work = driver.tally.work + sum(run.work for run in ahead)
-        for planned in expected[location]:
-            display.begin(f"{location}: {', '.join(planned.assets)}", total, total_work)
-            driver.run(planned)
 
 
 def _print_results(host: Host, console: Console, tally: Tally) -> None:

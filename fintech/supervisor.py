@@ -6,7 +6,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from rich.console import Console
@@ -38,7 +38,7 @@ def serve_platform(settings: Settings, console: Console) -> None:
     with sole_process(settings, "up"):
         require_free_ports(ports)
         with prepared_host(settings) as host:
-            children = Children(settings.data_dir / "logs", {**inherited_environment(), **host.environment})
+            children = Children(settings.data_dir / "logs", child_environment(host.environment))
             try:
                 _start(children, settings)
                 console.print("Starting ...")
@@ -51,6 +51,17 @@ def serve_platform(settings: Settings, console: Console) -> None:
                 ignore_signals()
                 children.stop()
     console.print("Everything has stopped.")
+
+
+def child_environment(needed: Mapping[str, str]) -> dict[str, str]:
+    """What the children see: a HOST or PORT of the shell is meant for containers, and would open the API to others.
+
+    Parameters
+    ----------
+    needed
+        Variables of the prepared host.
+    """
+    return {**inherited_environment(), **needed, "HOST": LOOPBACK, "PORT": ""}
 
 
 def require_free_ports(ports: Iterable[int]) -> None:

@@ -9,13 +9,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from pipeline.base.errors import DatabaseError
 from pipeline.store.engine import sqlalchemy_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_TAKE_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('fintech migrations', 0))")
 
 
 def alembic_config() -> Config:
@@ -26,7 +27,7 @@ def alembic_config() -> Config:
 
 
 def migrate(url: str) -> bool:
-    """Apply every migration that the database lacks, in one transaction.
+    """Apply every migration that the database lacks, in one transaction; processes take turns.
 
     Returns
     -------
@@ -42,6 +43,7 @@ def migrate(url: str) -> bool:
     head = ScriptDirectory.from_config(config).get_current_head()
     engine = create_engine(sqlalchemy_url(url, "psycopg"), poolclass=NullPool)
     with engine.begin() as connection:
+        connection.execute(_TAKE_TURN)  # before the revision is read, which another process may be changing
         current = MigrationContext.configure(connection).get_current_revision()
         if current == head:
             return False

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def execute(folder: str) -> MainJob:
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         peak = 0
         while process.poll() is None:
-            peak = max(peak, largest_resident(process.pid))
+            peak = max(peak, largest_resident(process.pid, folder))
             time.sleep(POLL_SECONDS)
         wall = time.perf_counter() - started
         output = process.stdout.read() if process.stdout else ""
@@ -65,12 +66,25 @@ def execute(folder: str) -> MainJob:
     return MainJob(wall, float(done[2]), float(done[3]), int(rows[1].replace(",", "")), peak / 2**20)
 
 
-def largest_resident(pid: int) -> int:
-    """Bytes of the largest process of a tree and of the embedded server, shared pages counted."""
+def largest_resident(pid: int, folder: str) -> int:
+    """Bytes of the largest process of a tree and of the embedded server in a folder, shared pages counted."""
     largest = 0
-    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        try:
-            largest = max(largest, process.memory_info().rss)
-        except psutil.NoSuchProcess:
-            continue
+    for root in (pid, *server_pids(folder)):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            process = psutil.Process(root)
+            largest = max(largest, *map(resident, [process, *process.children(recursive=True)]))
     return largest
+
+
+def server_pids(folder: str) -> list[int]:
+    """Processes that name the server's data folder: it is a daemon, no child of the command that started it."""
+    data = str(Path(folder).resolve() / "pg")
+    return [process.pid for process in psutil.process_iter(["cmdline"]) if data in (process.info["cmdline"] or ())]
+
+
+def resident(process: psutil.Process) -> int:
+    """Bytes of a process; none once it has ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0

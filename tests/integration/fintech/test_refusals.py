@@ -25,6 +25,7 @@ def nothing_was_made(command_line: CommandLine) -> bool:
     ("variable", "value", "cause"),
     [
         ("FINTECH_PROVIDER", "bloomberg", "FINTECH_PROVIDER='bloomberg' is not a provider. Use one of: bundled"),
+        ("FINTECH_ENV", "production", "FINTECH_ENV=production needs DATABASE_URL"),
         ("FINTECH_PROVIDER", "[/red]", "FINTECH_PROVIDER='[/red]' is not a provider"),
         ("FINTECH_PORT_OFFSET", "many", "FINTECH_PORT_OFFSET='many' cannot be used"),
         ("DATABASE_URL", "mysql://me:secret@127.0.0.1/fintech", "DATABASE_URL is not the address of a Postgres"),

@@ -7,14 +7,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from fintech.materializing import (
-    DRIVER_TAG,
-    LOCATIONS,
-    PARTITION_WORK,
-    PlannedRun,
-    Tally,
-    forget_dead_runs,
-)
+from fintech.materializing import LOCATIONS, PARTITION_WORK, PlannedRun, Tally
 from pipeline.base.types import MonthRange
 
 FIGURES = {
@@ -55,7 +48,7 @@ def tally() -> Tally:
         with dg.DagsterInstance.ephemeral() as instance:
             result = dg.materialize([asset], instance=instance, tags=tags)
             for event in result.all_events:
-                counted.record(location, event)
+                counted.record(location, result.run_id, event)
     return counted
 
 
@@ -68,6 +61,19 @@ def test_rows_of_a_range_are_counted_once_though_each_partition_carries_them(tal
     assert tally.total_rows("rows_inserted") == 7 + 3
     assert tally.rows["prices"] == {"rows_inserted": 7, "rows_revised": 2, "rows_deleted": 1, "rows_unchanged": 90}
     assert tally.seconds == {"prices": 1.5, "instruments": 0.0}
+
+
+def test_runs_of_one_asset_add_up() -> None:
+    counted = Tally()
+    for first, last in (("a", "b"), ("c", "c")):
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = dg.materialize([prices], instance=instance, tags=tags)
+            for event in result.all_events:
+                counted.record("risk", result.run_id, event)
+    assert counted.partitions == {"prices": 3}
+    assert counted.rows["prices"] == {"rows_inserted": 14, "rows_revised": 4, "rows_deleted": 2, "rows_unchanged": 180}
+    assert counted.seconds == {"prices": 3.0}
 
 
 def test_figures_that_are_missing_are_zero(tally: Tally) -> None:
@@ -92,22 +98,3 @@ def test_a_planned_run_counts_assets_times_months() -> None:
     assert planned.partitions == 6
     assert planned.work == 6 * PARTITION_WORK["simulation"]
     assert PlannedRun("market_data", ("instruments",), None).partitions == 1
-
-
-def test_runs_of_a_killed_driver_are_marked_and_others_are_left() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        killed = instance.create_run_for_job(_job(), status=dg.DagsterRunStatus.STARTED, tags={DRIVER_TAG: "1"})
-        others = instance.create_run_for_job(_job(), status=dg.DagsterRunStatus.STARTED)
-        assert forget_dead_runs(instance) == 1
-        states = [_state(instance, run.run_id) for run in (killed, others)]
-    assert states == [dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.STARTED]
-
-
-def _job() -> dg.JobDefinition:
-    return dg.Definitions(assets=[instruments]).resolve_implicit_global_asset_job_def()
-
-
-def _state(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
-    run = instance.get_run_by_id(run_id)
-    assert run is not None
-    return run.status

@@ -1,0 +1,71 @@
+"""The figures that have a bar, and whether they hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Sense = Literal["at most", "at least"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure has to reach.
+
+    Parameters
+    ----------
+    key
+        Of the figure in ``.data/bench.json``.
+    bound
+        In the figure's unit.
+    sense
+        On which side of the bound the figure has to lie; the bound itself holds.
+    point
+        What it stands for, in words.
+    """
+
+    key: str
+    bound: float
+    sense: Sense
+    point: str
+
+    def holds(self, value: float) -> bool:
+        """Whether a measured value reaches the bar; one that is not a number does not."""
+        return value <= self.bound if self.sense == "at most" else value >= self.bound
+
+    def verdict(self, value: float) -> str:
+        """The bar and its outcome, such as ``≤ 120 holds``."""
+        sign = "≤" if self.sense == "at most" else "≥"
+        return f"{sign} {self.bound:g} {'holds' if self.holds(value) else 'MISSED'}"
+
+
+BARS = (
+    Bar("run.total_s", 120.0, "at most", "from an empty machine to printed results, seconds"),
+    Bar("run.second_total_s", 40.0, "at most", "a second run, when nothing has changed, seconds"),
+    Bar("run.peak_mib", 1_536.0, "at most", "the largest process, the embedded server included, MiB"),
+    Bar("run.second_rows_written", 0.0, "at most", "a second run writes nothing"),
+    Bar("serve.import_s", 1.5, "at most", "the API's imports, seconds"),
+    Bar("serve.dagster_modules", 0.0, "at most", "the API loads nothing of Dagster"),
+    Bar("ingest.first_load_vs_copy", 1.0, "at most", "a first load, judged, is no slower than psql's COPY FROM"),
+    Bar("ingest.reload_vs_copy", 0.9, "at most", "loading the same again is faster than psql's COPY FROM"),
+    Bar("ingest.reload_rows_written", 0.0, "at most", "loading the same again writes nothing"),
+    Bar("ingest.daily_500_ms", 50.0, "at most", "a new session of 500 instruments, milliseconds"),
+    Bar("panel.vs_read_sql", 25.0, "at least", "the dense panel is many times faster than pandas.read_sql"),
+    Bar("panel.vs_copy_out", 0.6, "at most", "the dense panel is faster than psql's binary COPY TO"),
+    Bar("ingest.one_year_server_ms", 0.2, "at most", "an instrument's newest year, milliseconds in the server"),
+    Bar("quality.spike_recall", 0.95, "at least", "share of the seeded spikes that are found"),
+    Bar("quality.spike_false_ppm", 200.0, "at most", "right bars taken for spikes, per million"),
+    Bar("quality.second_source_recall", 0.99, "at least", "share of errors of 1 % that a second source shows"),
+    Bar("quality.second_source_false_ppm", 50.0, "at most", "right bars that a second source accuses, per million"),
+)
+
+
+def bar_of(key: str) -> Bar | None:
+    """The bar of a figure, if it has one."""
+    return next((bar for bar in BARS if bar.key == key), None)
+
+
+def missed(measured: Mapping[str, float]) -> list[Bar]:
+    """The bars that measured figures do not reach; what is not measured is not judged."""
+    return [bar for bar in BARS if bar.key in measured and not bar.holds(measured[bar.key])]
