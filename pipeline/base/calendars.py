@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import DateArray
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ def _calendar(exchange: str, last_year: int) -> Any:
     # Imported on first use: it costs a second, and the API needs no calendar to start.
     import exchange_calendars  # noqa: PLC0415
 
-    return exchange_calendars.get_calendar(exchange, start=f"{FIRST_SESSION_YEAR}-01-01", end=f"{last_year}-12-31")
+    try:
+        return exchange_calendars.get_calendar(exchange, start=f"{FIRST_SESSION_YEAR}-01-01", end=f"{last_year}-12-31")
+    except exchange_calendars.errors.InvalidCalendarName as error:
+        raise InvalidInputError(
+            f"There is no calendar of an exchange {exchange!r}", "Name it by its ISO 10383 code, such as XNYS or XLON."
+        ) from error
 
 
 def sessions_between(start: date, end: date, exchange: str = NEW_YORK) -> DateArray:

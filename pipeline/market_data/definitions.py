@@ -12,6 +12,7 @@ from pipeline.base.types import MonthRange, add_months
 from pipeline.market_data.assets import fx, instruments, interest_rates, prices
 from pipeline.market_data.assets.decisions import quarantine_decided
 from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.assets.retention import every_night
 from pipeline.orchestration.automation import AFTER_CLOSE_CRON
 from pipeline.orchestration.locations import assemble
 from pipeline.orchestration.partitions import range_tags
@@ -66,7 +67,7 @@ def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
         [instruments, prices, fx, *([interest_rates] if settings.interest_provider else [])],
         {"database": production_database(), **chosen_providers(settings)},
         overrides,
-        schedules=[after_new_york_close],
+        schedules=[after_new_york_close, every_night],
         sensors=[quarantine_decided],
     )
 

@@ -11,10 +11,24 @@ from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 AFTER_CLOSE_CRON = "0 18 * * 1-5"
 """Two hours after the close, when end-of-day prices have settled."""
 
+# Read again every day and seldom different, and every month depends on them: here only a change counts, which the
+# asset tells by its data version. Other inputs count with every materialisation.
+_INSTRUMENTS = dg.AssetSelection.assets("instruments")
+_INPUTS_CHANGED = dg.AutomationCondition.any_deps_updated().ignore(
+    _INSTRUMENTS
+) | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).allow(_INSTRUMENTS)
+
+# Dagster's `eager` looks at the latest month alone; released rows, late corrections and new portfolios change others.
+# What is missing when a condition is first evaluated counts as handled, so a first deployment asks for nothing. The
+# sensor turns all months that one tick asks for into one backfill, and `BackfillPolicy.single_run` that into a run for
+# each contiguous range of months, so a change of all 396 months is one run an asset.
 # A blocking check only holds back its own run; the condition holds back the runs of other locations.
 AS_INPUTS_CHANGE = (
-    dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-).with_label("eager, once blocking checks of the inputs have passed")
+    dg.AutomationCondition.eager()
+    .without(dg.AutomationCondition.in_latest_time_window())
+    .replace("any_deps_updated", _INPUTS_CHANGED)
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+).with_label("eager for every month, once blocking checks of the inputs have passed")
 
 FRESH_EVERY_SESSION = dg.FreshnessPolicy.cron(
     deadline_cron="0 21 * * 1-5", lower_bound_delta=timedelta(hours=6), timezone=NEW_YORK_TIME_ZONE
@@ -29,4 +43,5 @@ def automation_sensor(location: str) -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
+        emit_backfills=True,
     )

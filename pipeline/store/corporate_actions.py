@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
+from pipeline.store.materializations import mark_changed
 from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
 from pipeline.store.writing import Columns, Span, Write, WriteOutcome, replace_rows
@@ -67,10 +68,14 @@ def action_rows(
 
 
 def replace_actions(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
-    """Make the actions of `months` equal to `rows`, in the write of the bars that they came with."""
-    return replace_rows(
-        write.connection, CORPORATE_ACTION, rows, Span(months.first, months.end), write.materialization_id
-    )
+    """Make the actions of `months` equal to `rows`, in the write of the bars that they came with.
+
+    A changed action changes the month's prices for whoever reads them adjusted.
+    """
+    span = Span(months.first, months.end)
+    outcome = replace_rows(write.connection, CORPORATE_ACTION, rows, span, write.materialization_id)
+    mark_changed(write.connection, write.materialization_id, CORPORATE_ACTIONS, outcome.changed_months)
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)

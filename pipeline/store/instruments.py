@@ -97,6 +97,14 @@ def read_instrument(connection: Connection, symbol: str) -> Instrument:
     return found
 
 
+def read_price_scales(connection: Connection, instrument_ids: Sequence[int]) -> dict[int, float]:
+    """Currency units in one price unit, of the instruments whose prices are not in their currency."""
+    rows = connection.execute(
+        "SELECT id, price_scale FROM instrument WHERE price_scale <> 1 AND id = ANY(%s)", [list(instrument_ids)]
+    )
+    return dict(rows.fetchall())
+
+
 def find_instruments(connection: Connection, symbols: Sequence[str]) -> dict[str, Instrument]:
     """Those of the symbols that are known, by symbol."""
     with connection.cursor(row_factory=class_row(Instrument)) as cursor:

@@ -122,6 +122,14 @@ def record_partitions(
         )
 
 
+def mark_changed(connection: Connection, materialization_id: int, asset: str, months: Iterable[date]) -> None:
+    """Note that a write changed more of an asset's months than its rows, so that what reads them is out of date."""
+    connection.execute(
+        "UPDATE asset_partition SET changed_by = %s WHERE asset = %s AND month = ANY(%s)",
+        [materialization_id, asset, list(months)],
+    )
+
+
 def read_partition_states(connection: Connection, asset: str) -> dict[date, PartitionState]:
     """The state of each partition of an asset that was ever built, by month."""
     rows = connection.execute(

@@ -15,10 +15,11 @@ from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.binary_copy import copy_out
 from pipeline.store.corporate_actions import read_adjustments
+from pipeline.store.instruments import read_price_scales
 from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
 from pipeline.store.price_blocks import Block, read_blocks, refresh_blocks
 from pipeline.store.reading import Window
-from pipeline.store.schema import METADATA, PRICE_UNIT, WRITER, Unit, column, key, session_key, versioned, writer
+from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
 from pipeline.store.writing import Columns, Span, Write, WriteOutcome, replace_rows
 
 PRICES = "prices"
@@ -85,25 +86,6 @@ def price_rows(
     }
 
 
-def read_price_rows(connection: Connection, instrument_ids: Sequence[int], months: MonthRange) -> Columns:
-    """Every column of the rows of some instruments and months, as they are written."""
-    names = [c.name for c in PRICE.columns if c.name != WRITER]
-    query = sql.SQL(
-        "SELECT {names} FROM price WHERE instrument_id = ANY({ids}) AND session >= {first} AND session < {end}"
-    )
-    found = connection.execute(
-        query.format(
-            names=sql.SQL(", ").join(map(sql.Identifier, names)),
-            ids=sql.Literal(list(instrument_ids)),
-            first=sql.Literal(months.first),
-            end=sql.Literal(months.end),
-        )
-    ).fetchall()
-    columns = dict(zip(names, zip(*found, strict=True), strict=True)) if found else dict.fromkeys(names, ())
-    types = {"instrument_id": "i4", "session": "datetime64[D]", "source": "i2"}
-    return {name: np.array(values, dtype=types.get(name, "f8")) for name, values in columns.items()}
-
-
 def replace_prices(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
     """Make the prices of `months` equal to `rows`, and with them the read model of panels."""
     outcome = write.replace(PRICE, rows, months)
@@ -150,13 +132,15 @@ def read_price_panel(
     """Adjusted closes of instruments in ``[start, end)``; `start` None reads from the first session.
 
     A close as traded is multiplied by the adjustments of all later ex-dates; a provider's adjusted close is
-    taken as it is, where there is no other.
+    taken as it is, where there is no other. Prices in pence are given in pounds.
     """
     if known.at is None and len(instrument_ids) > MOST_INSTRUMENTS_BY_ROW:
         sessions, ids, close = read_blocks(connection, instrument_ids, start, end)
     else:
         sessions, ids, close = _read_rows(connection, instrument_ids, start, end, known)
     _adjust(connection, close, sessions, ids, known)
+    for instrument_id, scale in read_price_scales(connection, ids.tolist()).items():
+        close[:, ids == instrument_id] *= scale
     return PricePanel(sessions, ids, close)
 
 
@@ -207,7 +191,9 @@ def read_bars(connection: Connection, instrument_id: int, window: Window, known:
     """The newest bars of an instrument inside a window, oldest first; their adjusted close is the platform's own."""
     bars = read_newest_as_known(connection, PRICE, PRICES, {"instrument_id": instrument_id}, window, Bar, known)
     adjustments = read_adjustments(connection, [instrument_id], known)
-    return [_adjusted(bar, [a.factor for a in adjustments if a.ex_session > bar.session]) for bar in bars]
+    adjusted = [_adjusted(bar, [a.factor for a in adjustments if a.ex_session > bar.session]) for bar in bars]
+    scale = read_price_scales(connection, [instrument_id]).get(instrument_id)
+    return adjusted if scale is None else [_scaled(bar, scale) for bar in adjusted]
 
 
 def _adjusted(bar: Bar, factors: list[float]) -> Bar:
@@ -215,6 +201,12 @@ def _adjusted(bar: Bar, factors: list[float]) -> Bar:
     if bar.close is None:
         return bar
     return replace(bar, close_adjusted=bar.close * math.prod(factors))
+
+
+def _scaled(bar: Bar, scale: float) -> Bar:
+    """The bar in the instrument's currency, whatever unit its provider quotes."""
+    prices = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "close_adjusted")}
+    return replace(bar, **{name: value * scale for name, value in prices.items() if value is not None})
 
 
 def read_last_session(connection: Connection) -> date | None:

@@ -11,8 +11,11 @@ from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.providers import FetchRequest
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.carrying import read_rows_of
 from pipeline.store.fx_rates import FX_RATE
-from pipeline.store.writing import Write
+from pipeline.store.providers import record_provider
+from pipeline.store.raw_payloads import StoredPayload, keep_payloads
+from pipeline.store.writing import Write, concatenated
 
 
 def fx_figures(rows: Columns) -> dict[str, float]:
@@ -38,13 +41,24 @@ def fx_figures(rows: Columns) -> dict[str, float]:
     scheduled=True,
     pool="fx_vendor",
 )
-def fx_rates(_write: Write, months: MonthRange, fx_provider: ProviderResource) -> Produced:
-    """Daily ECB reference rates of every currency against the euro."""
-    answer = fx_provider.provider.fetch(FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1)))
+def fx_rates(write: Write, months: MonthRange, fx_provider: ProviderResource) -> Produced:
+    """Daily ECB reference rates of every currency against the euro.
+
+    What is stored of a currency that the provider does not answer for stays.
+    """
+    provider = fx_provider.provider
+    answer = provider.fetch(FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1)))
     rates = answer.fx_rates
     assert rates is not None
+    if "bars" not in provider.offers:  # the notice of a provider of bars is about these, and told with them
+        record_provider(write.connection, provider.name, provider.notice)
+    keep_payloads(
+        write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
+    )
+    answered = {"currency": rates.currencies, "session": rates.sessions, "units_per_euro": rates.units_per_euro}
+    carried = read_rows_of(write.connection, FX_RATE, answer.missing, months)
     return Produced(
-        rows={"currency": rates.currencies, "session": rates.sessions, "units_per_euro": rates.units_per_euro},
+        rows=concatenated(FX_RATE, [answered, carried]),
         metadata={"last_session": str(rates.sessions.max()) if len(rates.sessions) else "none"},
         empty_because="the provider has no rates in this month",
     )

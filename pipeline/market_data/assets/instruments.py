@@ -6,12 +6,14 @@ from typing import Any
 
 import dagster as dg
 
+from pipeline.base.currencies import CURRENCIES
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.orchestration.asset_page import sparkline
 from pipeline.orchestration.code_version import code_version
 from pipeline.orchestration.table_assets import asset_attributes, outcome_metadata
 from pipeline.store.engine import Database
 from pipeline.store.instruments import INSTRUMENT, Listing, read_instruments, replace_instruments
+from pipeline.store.materializations import UNPARTITIONED, read_partition_states
 from pipeline.store.providers import read_notices, record_provider
 from pipeline.store.writing import open_write
 
@@ -32,26 +34,47 @@ def instruments(context: dg.AssetExecutionContext) -> Iterator[Any]:
     provider: ProviderResource = context.resources.provider
     database: Database = context.resources.database.database
     listings = provider.listings()
-    page = write_listings(database, listings, provider, context.run.run_id)
-    yield dg.AssetCheckResult(
-        passed=all(len(listing.currency) == 3 and listing.currency.isupper() for listing in listings),
+    unknown = unknown_currencies(listings)
+    check = dg.AssetCheckResult(
+        passed=not unknown,
         check_name=KNOWN_CURRENCIES,
-        metadata={"currencies": len({listing.currency for listing in listings})},
+        metadata={"currencies": len({listing.currency for listing in listings}), "unknown": unknown[:20]},
     )
-    yield dg.MaterializeResult(metadata=page)
+    if unknown:
+        yield check
+        raise dg.Failure(
+            f"Nothing was written: {KNOWN_CURRENCIES} failed. Not in ISO 4217: {', '.join(unknown[:20])}."
+            " Correct what the provider says of these; pence are GBP with a price_scale of 0.01.",
+            allow_retries=False,
+        )
+    page, version = write_listings(database, listings, provider, context.run.run_id)
+    yield check
+    yield dg.MaterializeResult(metadata=page, data_version=dg.DataVersion(version))
+
+
+def unknown_currencies(listings: list[Listing]) -> list[str]:
+    """Symbol and currency of each listing whose currency is not in ISO 4217."""
+    return [f"{listing.symbol} in {listing.currency!r}" for listing in listings if listing.currency not in CURRENCIES]
 
 
 def write_listings(
     database: Database, listings: list[Listing], provider: ProviderResource, run_id: str
-) -> dict[str, Any]:
-    """Register listings and describe the table."""
+) -> tuple[dict[str, Any], str]:
+    """Register listings and describe the table.
+
+    Returns
+    -------
+    tuple
+        Metadata of the asset page, and the version of the table: the last write that changed it.
+    """
     with open_write(database, "instruments", run_id, code_version("market_data")) as write:
         outcome = replace_instruments(write, listings)
         record_provider(write.connection, provider.name, provider.notice)
         known = read_instruments(write.connection)
         notices = read_notices(write.connection)
+        version = str(read_partition_states(write.connection, write.asset)[UNPARTITIONED].changed_by)
     per_kind = [float(sum(i.kind == kind for i in known)) for kind in ("stock", "etf", "index")]
-    return {
+    page = {
         "dagster/row_count": len(known),
         "stocks_count": per_kind[0],
         "funds_count": per_kind[1],
@@ -61,3 +84,4 @@ def write_listings(
         "notice": dg.MetadataValue.md("  \n".join(notices) or "none"),
         **outcome_metadata(outcome),
     }
+    return page, version

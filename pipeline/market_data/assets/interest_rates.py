@@ -11,10 +11,11 @@ from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.providers import FetchRequest
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.carrying import read_rows_of
 from pipeline.store.interest_rates import INTEREST_RATE
 from pipeline.store.providers import record_provider
 from pipeline.store.raw_payloads import StoredPayload, keep_payloads
-from pipeline.store.writing import Write
+from pipeline.store.writing import Write, concatenated
 
 
 def interest_figures(rows: Columns) -> dict[str, float]:
@@ -39,7 +40,10 @@ def interest_figures(rows: Columns) -> dict[str, float]:
     pool="interest_vendor",
 )
 def interest_rates(write: Write, months: MonthRange, interest_provider: ProviderResource) -> Produced:
-    """Daily risk-free interest rates of every series that the chosen provider has."""
+    """Daily risk-free interest rates of every series that the chosen provider has.
+
+    What is stored of a series that the provider does not answer for stays.
+    """
     provider = interest_provider.provider
     answer = provider.fetch(FetchRequest("interest_rates", (), months.first, months.end - timedelta(days=1)))
     rates = answer.interest_rates
@@ -48,8 +52,10 @@ def interest_rates(write: Write, months: MonthRange, interest_provider: Provider
     keep_payloads(
         write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
     )
+    answered = {"series": rates.series, "session": rates.sessions, "annual_rate": rates.annual_rate}
+    carried = read_rows_of(write.connection, INTEREST_RATE, answer.missing, months)
     return Produced(
-        rows={"series": rates.series, "session": rates.sessions, "annual_rate": rates.annual_rate},
+        rows=concatenated(INTEREST_RATE, [answered, carried]),
         metadata={"last_session": str(rates.sessions.max()) if len(rates.sessions) else "none"},
         empty_because="the provider has no rates in this month",
     )

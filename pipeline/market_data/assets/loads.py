@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
 
-from pipeline.base.calendars import sessions_between
+from pipeline.base.calendars import NEW_YORK, sessions_between
 from pipeline.base.types import BoolArray, FloatArray, MonthRange
 from pipeline.market_data.providers import FetchResult, PayloadRefusedError
 from pipeline.market_data.rules import RULES, Bars, Context, Verdict, judge
-from pipeline.market_data.rules.bars import VALUE_FIELDS, no_actions
+from pipeline.market_data.rules.bars import VALUE_FIELDS, joined_bars, no_actions
 from pipeline.market_data.rules.mostly_unchanged import is_mostly_unchanged
 from pipeline.orchestration.checks import CheckOutcome
 from pipeline.store.quarantine import ParsedRow, QuarantinedRow
@@ -79,17 +79,29 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Currencies:
-    """What is known of currencies: those that can be converted, and that of each symbol."""
+class Listed:
+    """What the platform knows of the instruments that are loaded.
 
-    known: frozenset[str] = frozenset()
-    by_symbol: Mapping[str, str] = field(default_factory=dict)
+    Parameters
+    ----------
+    currencies
+        Those that can be converted; none where that is not judged.
+    currency_of, exchange_of
+        By symbol.
+    """
+
+    currencies: frozenset[str] = frozenset()
+    currency_of: Mapping[str, str] = field(default_factory=dict)
+    exchange_of: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_LISTED = Listed()
 
 
 def judged_load(
-    answer: FetchResult, months: MonthRange, second: FetchResult | None = None, currencies: Currencies | None = None
+    answer: FetchResult, months: MonthRange, second: FetchResult | None = None, listed: Listed = NOTHING_LISTED
 ) -> Load:
-    """Judge what was fetched.
+    """Judge what was fetched, the instruments of each exchange by its own sessions.
 
     Parameters
     ----------
@@ -103,24 +115,39 @@ def judged_load(
     """
     bars = answer.bars
     assert bars is not None
-    currencies = currencies or Currencies()
+    exchanges = [listed.exchange_of.get(symbol, NEW_YORK) for symbol in bars.symbols]
     context = Context(
         sessions_between(*_span(bars, months)),
         answer.actions or no_actions(bars.symbols),
-        currencies.known,
-        tuple(currencies.by_symbol.get(symbol, "") for symbol in bars.symbols) if currencies.by_symbol else (),
+        listed.currencies,
+        tuple(listed.currency_of.get(symbol, "") for symbol in bars.symbols) if listed.currency_of else (),
         second.bars if second else None,
         second.actions if second else None,
     )
-    verdict = judge(bars, context)
+    verdict = _judged_by_exchange(bars, context, exchanges, months)
     _refuse_repeated_session(verdict.bars, months)
     return Load(verdict, months_mask(verdict.bars, months), np.zeros(len(bars), dtype=bool))
+
+
+def _judged_by_exchange(bars: Bars, context: Context, exchanges: list[str], months: MonthRange) -> Verdict:
+    """The verdict on bars of several exchanges; the moves of a market are those of its own instruments."""
+    verdicts = []
+    for exchange in sorted(set(exchanges)):
+        own = bars.take(np.array([name == exchange for name in exchanges])[bars.symbol_index])
+        sessions = sessions_between(*_span(own, months), exchange)
+        verdicts.append(judge(own, replace(context, sessions=sessions)))
+    if len(verdicts) == 1:
+        return verdicts[0]
+    joined = joined_bars([verdict.bars for verdict in verdicts])
+    order = np.argsort(joined.symbol_index, kind="stable")
+    return Verdict(joined.take(order), np.concatenate([verdict.flags for verdict in verdicts])[order])
 
 
 def _refuse_repeated_session(bars: Bars, months: MonthRange) -> None:
     """Refuse an answer whose newest session, if it is to be loaded, repeats the session before."""
     days = np.unique(bars.sessions)
-    if len(days) < 2 or days[-1] < np.datetime64(months.first, "D"):
+    first, end = np.array([months.first, months.end], dtype="datetime64[D]")
+    if len(days) < 2 or not first <= days[-1] < end:
         return
     before, newest = (_closes_on(bars, day) for day in days[-2:])
     if is_mostly_unchanged(before, newest):

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.base.types import MonthRange, add_months
 from pipeline.market_data.assets.loads import (
-    Currencies,
+    Listed,
     Load,
     judged_load,
     months_mask,
@@ -22,11 +22,12 @@ from pipeline.market_data.rules import RULES, Actions, Bars
 from pipeline.market_data.rules.bars import VALUE_FIELDS
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
-from pipeline.store.corporate_actions import action_rows, replace_actions
+from pipeline.store.carrying import read_rows_of
+from pipeline.store.corporate_actions import CORPORATE_ACTION, action_rows, replace_actions
 from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.ingest_runs import record_ingest_run
 from pipeline.store.instruments import read_instruments
-from pipeline.store.prices import PRICE, price_rows, read_price_rows, replace_prices, replace_second_prices
+from pipeline.store.prices import PRICE, price_rows, replace_prices, replace_second_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import read_released, replace_quarantine
 from pipeline.store.raw_payloads import StoredPayload, keep_payloads
@@ -69,16 +70,21 @@ def prices(write: Write, months: MonthRange, provider: ProviderResource, second_
     answer = provider.provider.fetch(request_for(months))
     second = second_provider.provider.fetch(request_for(months)) if second_provider.is_chosen else None
     instruments = read_instruments(write.connection)
-    currencies = Currencies(read_known_currencies(write.connection), {i.symbol: i.currency for i in instruments})
-    load = judged_load(answer, months, second, currencies)
-    replace_quarantine(write, quarantined_rows(load.verdict, load.in_range, provider.name), months)
+    listed = Listed(
+        read_known_currencies(write.connection),
+        {instrument.symbol: instrument.currency for instrument in instruments},
+        {instrument.symbol: instrument.exchange for instrument in instruments},
+    )
+    load = judged_load(answer, months, second, listed)
+    replace_quarantine(write, quarantined_rows(load.verdict, load.in_range, provider.name), months, answer.missing)
     load = load.releasing(read_released(write.connection, provider.name, months))
     source = record_provider(write.connection, provider.name, provider.notice)
     keep_payloads(
         write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
     )
     ids = {instrument.symbol: instrument.id for instrument in instruments}
-    carried = read_price_rows(write.connection, [ids[symbol] for symbol in answer.missing if symbol in ids], months)
+    unanswered = [ids[symbol] for symbol in answer.missing if symbol in ids]
+    carried = read_rows_of(write.connection, PRICE, unanswered, months)
     carried_count = len(carried["session"])
 
     def finish(outcome: WriteOutcome) -> None:
@@ -86,7 +92,8 @@ def prices(write: Write, months: MonthRange, provider: ProviderResource, second_
             number = record_provider(write.connection, second_provider.name, second_provider.notice)
             replace_second_prices(write, second_columns(second.bars, ids, number, months), months)
         if answer.actions is not None:
-            replace_actions(write, action_columns(load.standing, answer.actions, ids, source, months), months)
+            actions = action_columns(load.standing, answer.actions, ids, source, months)
+            replace_actions(write, concatenated_actions(write, actions, unanswered, months), months)
         fetched, refused, repeats = load.fetched, load.quarantined, load.repeats
         record_ingest_run(write, provider.name, months, fetched, refused, repeats - carried_count, outcome)
 
@@ -112,6 +119,13 @@ def price_columns(bars: Bars, ids: dict[str, int], source: int) -> Columns:
     return price_rows(id_of[bars.symbol_index], bars.sessions, source, numbers)
 
 
+def concatenated_actions(write: Write, actions: Columns, unanswered: list[int], months: MonthRange) -> Columns:
+    """The actions that the provider told of, and those stored of instruments that it did not answer for."""
+    answered = ~np.isin(actions["instrument_id"], unanswered)
+    told = {name: values[answered] for name, values in actions.items()}
+    return concatenated(CORPORATE_ACTION, [told, read_rows_of(write.connection, CORPORATE_ACTION, unanswered, months)])
+
+
 def second_columns(bars: Bars, ids: dict[str, int], source: int, months: MonthRange) -> Columns:
     """What the second provider says of the platform's instruments: its first bar of each key that has a close."""
     ordered = bars.sorted()
@@ -132,7 +146,10 @@ def action_columns(bars: Bars, actions: Actions, ids: dict[str, int], source: in
     assert bars.symbols == actions.symbols
     first, end = np.array([months.first, months.end], dtype="datetime64[D]")
     kept = (actions.ex_sessions >= first) & (actions.ex_sessions < end)
-    factors = action_factors(bars, actions)
+    # Closes that the provider has adjusted itself must not be adjusted again.
+    traded = np.zeros(len(actions.symbols), dtype=bool)
+    traded[bars.symbol_index[~np.isnan(bars.close)]] = True
+    factors = np.where(traded[actions.symbol_index], action_factors(bars, actions), 1.0)
     id_of = np.array([ids[symbol] for symbol in actions.symbols], dtype=np.int32)
     return action_rows(
         id_of[actions.symbol_index[kept]],

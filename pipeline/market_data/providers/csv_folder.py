@@ -8,6 +8,7 @@ price_scale. docs/providers.md lists the headers, dates and numbers that are und
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields
@@ -27,6 +28,12 @@ from pipeline.market_data.rules.html_payload import HTML_PAYLOAD, refuse_html_pa
 from pipeline.market_data.rules.unparsable_payload import UNPARSABLE_PAYLOAD
 
 DESCRIPTIONS = "instruments.csv"
+CODES = {
+    "exchange": (re.compile(r"[A-Z0-9]{4}"), "an ISO 10383 code of four capitals or digits, such as XLON"),
+    "currency": (re.compile(r"[A-Z]{3}"), "an ISO 4217 code of three capitals, such as GBP"),
+}
+"""How the cells of `instruments.csv` must look that are codes; pence are GBP with a price_scale of 0.01."""
+
 ENDINGS = frozenset({".csv", ".txt"})
 AMBIGUOUS = "ambiguous_payload"
 MAX_BYTES = 256 * 2**20
@@ -169,7 +176,8 @@ def read_descriptions(path: Path) -> dict[str, Security]:
     Raises
     ------
     PayloadRefusedError
-        If it has a column that describes nothing, or a price scale that is no positive number.
+        If it has a column that describes nothing, a price scale that is no positive number, or an exchange or a
+        currency that is not written as its standard writes it.
     """
     if not path.is_file():
         return {}
@@ -179,7 +187,8 @@ def read_descriptions(path: Path) -> dict[str, Security]:
         described = [_security(row) for row in csv.DictReader(lines, delimiter=separator)]
     except (ValueError, KeyError) as error:
         cause = f"File {path.name} is refused: {error}"
-        raise PayloadRefusedError(UNPARSABLE_PAYLOAD, cause, "See docs/providers.md.") from None
+        remedy = "Correct the file: docs/providers.md says what it may hold."
+        raise PayloadRefusedError(UNPARSABLE_PAYLOAD, cause, remedy) from None
     return {security.symbol: security for security in described}
 
 
@@ -191,4 +200,7 @@ def _security(row: dict[str, str]) -> Security:
     scale = float(given.pop("price_scale", "1"))
     if not 0 < scale < float("inf"):
         raise ValueError(f"price_scale {scale} is not above 0")
+    for name, (code, meaning) in CODES.items():
+        if name in given and not code.fullmatch(given[name]):
+            raise ValueError(f"{name} {given[name]!r:.40} of {given['symbol']} is not {meaning}")
     return Security(**{"name": given["symbol"], "kind": "stock"} | given, price_scale=scale)

@@ -75,7 +75,7 @@ class FredProvider:
         Raises
         ------
         ProviderError
-            If FRED cannot be read, or a vintage is asked for without a key.
+            If FRED cannot be read, knows none of the series, or a vintage is asked for without a key.
         """
         if request.what != "interest_rates":
             raise ProviderError("Provider 'fred' has interest rates, and nothing else", "Ask for these.")
@@ -91,6 +91,11 @@ class FredProvider:
                     continue
                 payloads.append(payload)
                 parts.append(_inside(read_api(payload) if self._key else read_graph(payload), request))
+        if missing and not parts:  # then the address is wrong rather than every series
+            raise ProviderError(
+                f"FRED knows none of {', '.join(missing)} ({next(iter(missing.values()))})",
+                "Try again later; docs/providers.md says what is asked for.",
+            )
         return FetchResult(payloads=tuple(payloads), interest_rates=_joined(parts), missing=missing)
 
     def _ask(self, session: VendorSession, series: str, request: FetchRequest) -> Payload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -116,6 +117,12 @@ class Bars:
         same_session = self.sessions[1:] == self.sessions[:-1]
         repeat: BoolArray = np.r_[False, same_session & ~self.is_first[1:]][: len(self)]
         return repeat
+
+
+def joined_bars(parts: Sequence[Bars]) -> Bars:
+    """Bars of the same symbols, one part after the other."""
+    columns = (np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Bars)[1:])
+    return Bars(parts[0].symbols, *columns)
 
 
 @dataclass(frozen=True, slots=True)

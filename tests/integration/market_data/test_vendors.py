@@ -151,6 +151,13 @@ def test_a_series_that_fred_does_not_know_is_named(case: object) -> None:
     assert len(result.interest_rates.sessions) == 9
 
 
+@pytest.mark.parametrize("case", CASES[1:3], ids=lambda case: case.name)
+def test_when_every_series_is_gone_fred_is_doubted(case: object) -> None:
+    with vendor_of(case) as (_, provider), pytest.raises(ProviderError, match="FRED knows none of GONE") as caught:  # type: ignore[arg-type]
+        provider.fetch(FetchRequest("interest_rates", ("GONE",), FIRST, LAST))
+    assert caught.value.remedy
+
+
 def test_the_key_of_fred_is_sent_as_a_parameter() -> None:
     with serving(fred_api) as server:
         api = replace(FRED_API, base_url=server.url, spacing_seconds=0)

@@ -16,6 +16,8 @@ from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.market_data.rules import Bars
 from pipeline.orchestration.asset_page import INLINE_MARKDOWN_LIMIT
 from pipeline.risk.report import RollingReport, rolling_report
+from pipeline.store.instruments import find_instruments
+from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
 from tests.integration.orchestration.conftest import AUTUMN, Platform
 
 DERIVED = [
@@ -103,6 +105,22 @@ def test_a_month_without_data_says_why(platform: Platform) -> None:
     [event] = materializations(result, "prices")
     assert event.metadata["dagster/partition_row_count"].value == 0
     assert event.metadata["reason"].value == "the provider has no bar in this month"
+
+
+def test_a_portfolio_that_cannot_be_computed_stops_no_other(priced: Platform) -> None:
+    with priced.database.connect() as connection:
+        register_samples(connection)
+        [apple] = find_instruments(connection, ["AAPL"]).values()
+        nothing = (Position(apple.id, "AAPL", quantity=0.0),)
+        create_portfolio(connection, NewPortfolio("Nothing", "buy_and_hold", nothing, slug="nothing"))
+    for location, asset in (("risk", "portfolio_risk"), ("simulation", "portfolio_simulation")):
+        result = priced.materialize(location, [asset], AUTUMN)
+        assert result.success
+        [failed] = [check for check in result.get_asset_check_evaluations() if not check.passed]
+        assert (failed.check_name, failed.severity) == ("portfolios_computed", dg.AssetCheckSeverity.WARN)
+        assert failed.metadata["count"].value == 1
+        assert failed.metadata["left_out"].value[0].startswith("nothing: portfolio value: 0 at its lowest")
+    assert priced.rows("SELECT count(*), count(DISTINCT portfolio_id) FROM portfolio_risk") == [(61 * 3, 3)]
 
 
 class Spoilt(BundledProvider):

@@ -220,3 +220,85 @@ def test_a_month_alone_gives_what_the_range_gives(listed: Platform, month: date)
     assert listed.rows("SELECT instrument_id, session, close, close_adjusted FROM price ORDER BY 1, 2") == everything
     assert listed.rows("SELECT instrument_id, ex_session, factor FROM corporate_action ORDER BY 1") == factors
     assert listed.rows("SELECT count(*) FROM price_history") == [(0,)]
+
+
+def test_actions_of_a_symbol_without_an_answer_stay(listed: Platform) -> None:
+    load(listed)
+    before = listed.rows("SELECT * FROM corporate_action ORDER BY 1, 2")
+    load(listed, provider=VendorResource(name="bundled", without=["AAPL"]))
+    assert listed.rows("SELECT * FROM corporate_action ORDER BY 1, 2") == before
+
+
+def test_a_late_action_makes_its_month_new_for_readers(listed: Platform) -> None:
+    load(listed, provider=VendorResource(name="bundled", with_actions=False))
+    before = dict(listed.rows("SELECT month, changed_by FROM asset_partition WHERE asset = 'prices'"))
+
+    class Late(VendorResource):
+        @property
+        def provider(self) -> Vendor:
+            return LateVendor(with_actions=False)
+
+    class LateVendor(Vendor):
+        def fetch(self, request: FetchRequest) -> FetchResult:
+            answer = super().fetch(request)
+            return replace(answer, actions=self._actions(answer.bars.symbols))
+
+    load(listed, provider=Late(name="bundled"))
+    after = dict(listed.rows("SELECT month, changed_by FROM asset_partition WHERE asset = 'prices'"))
+    changed = {month for month in after if after[month] != before[month]}
+    # The price halves nowhere, so the split only looks wrong; what counts is that readers are told.
+    assert {date(2022, 11, 1), date(2022, 12, 1)} <= changed
+
+
+def test_closes_that_are_adjusted_already_are_not_adjusted_again(listed: Platform) -> None:
+    class Adjusted(VendorResource):
+        @property
+        def provider(self) -> BundledProvider:
+            return AdjustedVendor()
+
+    class AdjustedVendor(BundledProvider):
+        def fetch(self, request: FetchRequest) -> FetchResult:
+            answer = super().fetch(request)
+            return replace(answer, actions=Vendor._actions(answer.bars.symbols))
+
+    load(listed, provider=Adjusted(name="bundled"))
+    assert {row[0] for row in listed.rows("SELECT factor FROM corporate_action")} == {1.0}
+
+
+def test_pence_are_read_as_pounds(listed: Platform) -> None:
+    load(listed)
+    with listed.database.connect() as connection:
+        ids = {i.symbol: i.id for i in read_instruments(connection)}
+        plain = read_price_panel(connection, list(ids.values()), AUTUMN.first, AUTUMN.end)
+        bar = read_bars(connection, ids["PG"], Window(limit=1))[0]
+        connection.execute("UPDATE instrument SET price_scale = 0.01 WHERE symbol = 'PG'")
+        scaled = read_price_panel(connection, list(ids.values()), AUTUMN.first, AUTUMN.end)
+        scaled_bar = read_bars(connection, ids["PG"], Window(limit=1))[0]
+    np.testing.assert_allclose(scaled.column(ids["PG"]), plain.column(ids["PG"]) * 0.01)
+    np.testing.assert_array_equal(scaled.column(ids["KO"]), plain.column(ids["KO"]))
+    assert scaled_bar.close == pytest.approx(bar.close * 0.01)
+    assert scaled_bar.volume == bar.volume
+
+
+def test_each_exchange_has_its_own_sessions(listed: Platform) -> None:
+    """New York was closed on Thanksgiving; London traded, and was closed on 19 September, where New York traded."""
+    listed.rows("UPDATE instrument SET exchange = 'XLON' WHERE symbol = 'KO' RETURNING 1")
+
+    class London(VendorResource):
+        @property
+        def provider(self) -> Vendor:
+            return LondonVendor()
+
+    class LondonVendor(Vendor):
+        def fetch(self, request: FetchRequest) -> FetchResult:
+            answer = super().fetch(request)
+            bars = answer.bars
+            of_coke = bars.symbol_index == bars.symbols.index("KO")
+            sessions = bars.sessions.copy()
+            sessions[of_coke & (sessions == np.datetime64("2022-11-23"))] = np.datetime64("2022-11-24")
+            return replace(answer, bars=replace(bars, sessions=sessions))
+
+    load(listed, provider=London(name="bundled"))
+    stored = "SELECT count(*) FROM price JOIN instrument ON id = instrument_id WHERE symbol = 'KO'"
+    assert listed.rows(f"{stored} AND session = '2022-11-24'") == [(1,)]
+    assert listed.rows("SELECT DISTINCT symbol FROM quarantine WHERE rule = 'not_a_session'") in ([("KO",)], [])

@@ -313,6 +313,25 @@ def test_instruments_are_described_by_a_file_of_their_own(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("exchange;LSE", "exchange 'LSE' of VOD is not an ISO 10383 code"),
+        ("exchange;London", "exchange 'London' of VOD is not an ISO 10383 code"),
+        ("exchange;xlon", "exchange 'xlon' of VOD"),
+        ("currency;GBp", "currency 'GBp' of VOD is not an ISO 4217 code"),
+        ("currency;pence", "currency 'pence' of VOD"),
+        ("currency;£", "currency '£' of VOD"),
+    ],
+)
+def test_a_code_that_its_standard_does_not_write_like_this_is_refused(cell: str, said: str, tmp_path: Path) -> None:
+    name, value = cell.split(";")
+    with pytest.raises(PayloadRefusedError) as caught:
+        write(tmp_path, VOD__csv=STOOQ, instruments__csv=f"symbol;{name}\nVOD;{value}\n").securities()
+    assert caught.value.cause.startswith(f"File instruments.csv is refused: {said}")
+    assert "docs/providers.md" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "name\nVodafone\n",

@@ -1,0 +1,127 @@
+"""Which months the daemon asks for once an input has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.automation_tick_evaluation_context import build_run_requests
+
+from pipeline.market_data.definitions import build_definitions as market_data
+from pipeline.orchestration.partitions import MONTHLY
+from pipeline.orchestration.table_assets import INPUT_MONTHS_METADATA
+from pipeline.risk.definitions import build_definitions as risk
+
+NOON = datetime(2022, 12, 15, 12, tzinfo=UTC)
+MONTHS = MONTHLY.get_partition_keys(current_time=NOON)
+DEFINITIONS = dg.Definitions(
+    assets=[asset for build in (market_data, risk) for asset in build().assets or []],
+    resources={**(market_data().resources or {}), **(risk().resources or {})},
+)
+DERIVED = ("instrument_risk", "portfolio_risk")
+
+
+def months_read(asset: str) -> int:
+    """How many months of prices before its own an asset reads."""
+    inputs = DEFINITIONS.resolve_asset_graph().get(dg.AssetKey(asset)).metadata[INPUT_MONTHS_METADATA]
+    return getattr(inputs, "value", inputs)["prices"]
+
+
+class Daemon:
+    """A daemon that evaluates every condition, tick by tick, and knows what was computed."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._cursor = None
+
+    def tick(self) -> dict[str, list[str]]:
+        """The months that a tick asks for, by asset."""
+        self.result = dg.evaluate_automation_conditions(
+            DEFINITIONS, self._instance, cursor=self._cursor, evaluation_time=NOON
+        )
+        self._cursor = self.result.cursor
+        asked = {name: self.result.get_requested_partitions(dg.AssetKey(name)) for name in DERIVED}
+        return {name: sorted(months) for name, months in asked.items() if months}
+
+    def computed(self, asset: str, months: list[str] | None = None, version: str | None = None) -> None:
+        """Tell that an asset was computed."""
+        tags = {"dagster/data_version": version} if version else {}
+        for month in months or [None]:
+            self._instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=month, tags=tags))
+
+    def checked(self, asset: str, *, passed: bool) -> None:
+        """Tell what the blocking checks of an asset said."""
+        for key in DEFINITIONS.resolve_asset_graph().get_check_keys_for_assets({dg.AssetKey(asset)}):
+            self._instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(asset_key=key.asset_key, check_name=key.name, passed=passed, metadata={})
+            )
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Daemon(instance)
+
+
+@pytest.fixture
+def settled(daemon: Daemon) -> Daemon:
+    """A daemon of a platform on which every month is computed."""
+    daemon.computed("instruments", version="1")
+    daemon.computed("portfolios")
+    for asset in ("prices", *DERIVED):
+        daemon.computed(asset, MONTHS)
+    for asset in ("instruments", "prices"):
+        daemon.checked(asset, passed=True)
+    assert daemon.tick() == {}
+    return daemon
+
+
+def test_a_first_deployment_asks_for_nothing(daemon: Daemon) -> None:
+    assert daemon.tick() == {}
+    assert daemon.tick() == {}
+
+
+def test_an_old_month_of_prices_asks_once_for_the_months_that_read_it(settled: Daemon) -> None:
+    settled.computed("prices", ["2005-03-01"])
+    first = MONTHS.index("2005-03-01")
+    readers = {asset: MONTHS[first : first + months_read(asset) + 1] for asset in DERIVED}
+    assert len(readers["instrument_risk"]) == 14
+    assert settled.tick() == readers
+    assert settled.tick() == {}
+    for asset in DERIVED:
+        settled.computed(asset, readers[asset])
+    assert settled.tick() == {}
+    assert settled.tick() == {}
+
+
+def test_a_stored_portfolio_asks_for_its_whole_history(settled: Daemon) -> None:
+    settled.computed("portfolios")
+    assert settled.tick() == {"portfolio_risk": MONTHS}
+    assert settled.tick() == {}
+
+
+def test_the_months_of_a_tick_are_one_backfill(settled: Daemon) -> None:
+    settled.computed("prices", MONTHS)
+    assert settled.tick() == dict.fromkeys(DERIVED, MONTHS)
+    subsets = [result.true_subset for result in settled.result.results if not result.true_subset.is_empty]
+    graph = DEFINITIONS.resolve_asset_graph()
+    [request] = build_run_requests(subsets, graph, run_tags={}, emit_backfills=True)
+    assert request.asset_graph_subset.num_partitions_and_non_partitioned_assets == len(DERIVED) * len(MONTHS)
+
+
+def test_instruments_count_when_they_have_changed(settled: Daemon) -> None:
+    settled.computed("instruments", version="1")
+    assert settled.tick() == {}
+    settled.computed("instruments", version="2")
+    assert settled.tick() == dict.fromkeys(DERIVED, MONTHS)
+    assert settled.tick() == {}
+
+
+def test_a_failed_blocking_check_of_an_input_holds_back(settled: Daemon) -> None:
+    settled.computed("prices", ["2015-03-01"])
+    settled.checked("prices", passed=False)
+    assert settled.tick() == {}
+    settled.checked("prices", passed=True)
+    assert len(settled.tick()["instrument_risk"]) == 14
