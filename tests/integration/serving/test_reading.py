@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.store import materializations
 from pipeline.store.fx_rates import FX_RATE
+from pipeline.store.interest_rates import INTEREST_RATE
 from pipeline.store.prices import price_rows, replace_prices
-from pipeline.store.writing import Write
+from pipeline.store.writing import Write, open_write
 from tests.integration.serving.running import Serve
 from tests.integration.serving.seeding import MONTHS, NOTICE, SESSIONS, Seeded
 
@@ -121,6 +122,17 @@ def test_a_write_under_way_is_waited_for(
     reader.join(10)
     read()
     assert [[row[field] for row in answer] for answer in answers] == [[7.0], [7.0]]
+
+
+def test_interest_rates(own_seeded: Seeded, serve: Serve) -> None:
+    rows = {"series": np.array([b"DTB3"] * 2), "session": SESSIONS[-2:], "annual_rate": np.array([0.042, 0.043])}
+    with open_write(own_seeded.database, "interest_rates", "run", "v1") as write:
+        write.replace(INTEREST_RATE, rows, MONTHS)
+    client = serve(own_seeded.database.url, "market-data-ingestion").client
+    rates = data(client.get("/api/v1/interest-rates/DTB3", params={"limit": 1}))
+    assert rates == [{"session": "2022-12-28", "annual_rate": 0.043}]
+    assert client.get("/api/v1/interest-rates/DGS3MO").status_code == 404
+    assert client.get("/api/v1/interest-rates/dtb3").status_code == 422
 
 
 def test_stored_results_of_a_portfolio_by_id_and_slug(api: httpx.Client, seeded: Seeded) -> None:
