@@ -13,7 +13,7 @@ from pipeline.base.settings import env_name
 from pipeline.base.types import MonthRange
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.definitions import build_definitions
-from pipeline.market_data.providers import FetchRequest, FetchResult, Payload, Security
+from pipeline.market_data.providers import FetchRequest, FetchResult, Offer, Payload, Security
 from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.market_data.providers.protocol import FxRates, InterestRates
 from pipeline.orchestration.resources import DatabaseResource
@@ -31,6 +31,7 @@ class RateVendor:
     lost: tuple[str, ...] = ()
     name: str = "rate vendor"
     notice: str | None = NOTICE
+    offers: frozenset[Offer] = frozenset({"fx_rates", "interest_rates"})
 
     def fetch(self, request: FetchRequest) -> FetchResult:
         names = {"interest_rates": ("DGS3MO", "DTB3"), "fx_rates": ("GBP", "USD")}[request.what]
