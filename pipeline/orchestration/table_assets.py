@@ -221,11 +221,17 @@ def _page(
 def _describe_partitions(
     context: dg.AssetExecutionContext, declared: TableAsset, produced: Produced, months: MonthRange
 ) -> None:
-    """Give each partition its own rows and figures, so that the UI's plots by partition show a history."""
+    """Give each partition its own rows and figures, so that the UI's plots by partition show a history.
+
+    The page shows the newest partition first: one without rows says in words what the last one with rows had.
+    """
+    last_figures: dict[str, str] = {}
     for month, rows in rows_by_month(declared.table, produced.rows, months):
         count = len(next(iter(rows.values())))
         figures = rounded(declared.figures(rows)) if count else {}
-        reason = {} if count else {"reason": produced.empty_because}
+        if figures:
+            last_figures = {"last_figures": f"{month:%Y-%m}: " + ", ".join(f"{k} {v:g}" for k, v in figures.items())}
+        reason = {} if count else {"reason": produced.empty_because, **last_figures}
         context.add_asset_metadata(
             {"dagster/partition_row_count": count, **figures, **reason}, partition_key=month.isoformat()
         )

@@ -65,10 +65,16 @@ def test_the_summary_fits_a_terminal_and_names_every_instrument_and_portfolio(
     first = lines.index(titles[0])
     assert all(len(line) <= TERMINAL_COLUMNS for line in lines[first:])
     assert all(title in lines for title in titles)
-    first_words = [line.split(" ")[0] for line in lines]
-    assert set(instruments) <= set(first_words)
-    for sample in sample_portfolios(instruments):
-        assert first_words.count(sample.slug) == 1 + 2, sample.slug  # its risk, and one line for each model
+    samples = [sample.slug for sample in sample_portfolios(instruments)]
+    assert len(samples) == 3
+    for subject in [*instruments, *samples]:
+        was, may_come = (line.split() for line in lines if line.split(" ")[0] == subject)
+        assert all(is_number(cell) for cell in [*was[2:], *may_come[1:]]), subject
+        assert (len(was), len(may_come)) == (2 + 7, 1 + 8), subject
+
+
+def is_number(cell: str) -> bool:
+    return re.fullmatch(r"-?\d+\.\d+", cell) is not None
 
 
 def test_a_second_run_writes_no_row_and_says_so(completed_run: Ended, shared_command_line: CommandLine) -> None:

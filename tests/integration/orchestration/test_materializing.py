@@ -107,6 +107,17 @@ def test_a_month_without_data_says_why(platform: Platform) -> None:
     assert event.metadata["reason"].value == "the provider has no bar in this month"
 
 
+def test_a_month_without_data_tells_the_figures_of_the_last_one_that_has_some(platform: Platform) -> None:
+    platform.materialize("market_data", ["instruments"])
+    result = platform.materialize("market_data", ["prices"], MonthRange(date(2022, 12, 1), date(2023, 1, 1)))
+    december, january = (event.metadata for event in materializations(result, "prices"))
+    shown = january["last_figures"].value
+    assert shown.startswith("2022-12: ")
+    name, value = shown.removeprefix("2022-12: ").split(", ")[0].split(" ")
+    assert float(value) == pytest.approx(december[name].value, rel=1e-5)
+    assert name not in january
+
+
 def test_a_portfolio_that_cannot_be_computed_stops_no_other(priced: Platform) -> None:
     with priced.database.connect() as connection:
         register_samples(connection)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import pipeline
-from pipeline.orchestration.code_version import code_version
+from pipeline.orchestration.code_version import BORROWED, code_version
 
 SLICES = ("market_data", "risk", "simulation", "forecast")
 
@@ -71,3 +72,26 @@ def test_it_does_not_depend_on_where_the_source_lies(source: Path, tmp_path: Pat
 
 def test_each_slice_has_a_version_of_its_own() -> None:
     assert len({code_version(name) for name in SLICES}) == len(SLICES)
+
+
+@pytest.mark.parametrize("name", ["simulation", "forecast"])
+@pytest.mark.parametrize("changed", ["measures/tail.py", "report.py"])
+def test_a_change_of_the_risk_core_changes_what_stands_on_it(source: Path, name: str, changed: str) -> None:
+    core = source.parent / "risk"
+    (core / "measures").mkdir(parents=True)
+    (core / changed).write_text("D = 4\n")
+    before = code_version.__wrapped__(name)
+    (core / changed).write_text("D = 5\n")
+    assert code_version.__wrapped__(name) != before
+    assert digest() == digest()
+
+
+def test_every_slice_that_a_slice_imports_from_is_in_its_version() -> None:
+    root = Path(pipeline.__file__).parent
+    for name in SLICES:
+        for path in (root / name).rglob("*.py"):
+            for module in re.findall(r"^from pipeline\.([\w.]+) import", path.read_text(), re.MULTILINE):
+                other = module.split(".")[0]
+                if other in SLICES and other != name:
+                    file = module.replace(".", "/")
+                    assert any(file.startswith(part.removesuffix(".py")) for part in BORROWED[name]), (path, module)
