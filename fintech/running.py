@@ -12,7 +12,6 @@ from fintech.driving import run_locations, running_driver
 from fintech.host import Host, prepared_host, sole_process
 from fintech.materializing import SOURCE_LOCATION, PlannedRun, Tally
 from fintech.samples import register_samples
-from fintech.summary import summary_tables
 from pipeline.base.settings import Settings
 from pipeline.market_data.providers import require_providers
 from pipeline.store.providers import read_notices
@@ -78,6 +77,8 @@ def _materialize(host: Host, console: Console) -> Tally:
 
 
 def _print_results(host: Host, console: Console, tally: Tally) -> None:
+    from fintech.summary import summary_tables  # noqa: PLC0415 - numba, whose cache folder the host has named by now
+
     with host.database.connect() as connection:
         notices = read_notices(connection)
         tables = summary_tables(connection)

@@ -25,6 +25,10 @@ def test_the_run_completes(completed_run: Ended, shared_command_line: CommandLin
     assert shared_command_line.leftovers() == []
 
 
+def test_compiled_code_is_kept_in_the_data_folder(completed_run: Ended, shared_command_line: CommandLine) -> None:
+    assert list((shared_command_line.data_dir / "numba").rglob("*.nbi"))
+
+
 def test_every_month_of_every_asset_is_there_with_the_rows_that_were_recorded(
     completed_run: Ended, shared_command_line: CommandLine
 ) -> None:
