@@ -14,7 +14,7 @@ from fintech.host import prepared_host, sole_process
 from fintech.materializing import LOCATIONS, SOURCE_LOCATION, Driver, PlannedRun, Tally
 from fintech.planning import AssetState, Selection, require_known, runs_of
 from fintech.progress import Display
-from fintech.running import print_written
+from fintech.running import Timing, print_written
 from pipeline.base.settings import Settings
 from pipeline.market_data.providers import require_providers
 
@@ -50,7 +50,7 @@ def backfill(settings: Settings, selection: Selection, console: Console) -> Tall
         _run_selected(driver, selection, display)
         tally = driver.tally
     print_written(tally, console)
-    console.print(f"Done in {time.perf_counter() - started:.1f} s.", highlight=False)
+    console.print(str(Timing.of(tally, started)), highlight=False)
     return tally
 
 

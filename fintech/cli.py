@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -145,6 +146,50 @@ def quarantine_reject(symbol: str, session: str, by: By, note: Note) -> None:
     from fintech.deciding import decide_row  # noqa: PLC0415
 
     decide_row(settings, (symbol, session), "rejected", (by, note), Console())
+
+
+@quarantine.command("payloads")
+def quarantine_payloads() -> None:
+    """Show the answers of vendors that were refused as a whole, the last refused first."""
+    settings = _local_settings()
+    from fintech.refused import print_refused  # noqa: PLC0415
+
+    print_refused(settings, Console())
+
+
+@quarantine.command("payload")
+def quarantine_payload(
+    sha256: Annotated[str, typer.Argument(help="Digest of the answer, or its beginning.")],
+) -> None:
+    """Write an answer of a vendor, byte for byte, to the standard output."""
+    settings = _local_settings()
+    from fintech.refused import write_payload  # noqa: PLC0415
+
+    write_payload(settings, sha256, sys.stdout.buffer)
+
+
+instruments = typer.Typer(help="Retire instruments, or give them another symbol.", no_args_is_help=True)
+app.add_typer(instruments, name="instruments")
+
+On = Annotated[str, typer.Option(help="Day, such as 2022-06-09.")]
+
+
+@instruments.command("retire")
+def instruments_retire(symbol: str, on: On) -> None:
+    """End an instrument on its last listed day; its rows stay, and a reused symbol is a new instrument."""
+    settings = _local_settings()
+    from fintech.relisting import retire  # noqa: PLC0415
+
+    retire(settings, symbol, on, Console())
+
+
+@instruments.command("rename")
+def instruments_rename(old: str, new: str, on: On) -> None:
+    """Give an instrument another symbol from a day on; it keeps its rows."""
+    settings = _local_settings()
+    from fintech.relisting import rename  # noqa: PLC0415
+
+    rename(settings, old, new, on, Console())
 
 
 @app.command()

@@ -35,6 +35,16 @@ class Timing:
     ours: float
     dagster: float
 
+    @classmethod
+    def of(cls, tally: Tally, started: float) -> Timing:
+        """The time since `started`, split by what the runs reported."""
+        ours = sum(tally.seconds.values())
+        return cls(time.perf_counter() - started, ours, tally.run_seconds - ours)
+
+    def __str__(self) -> str:
+        """A sentence for the end of a command."""
+        return f"Done in {self.total:.1f} s: {self.ours:.1f} s in the assets, {self.dagster:.1f} s in Dagster's runs."
+
 
 def run_platform(settings: Settings, console: Console) -> Timing:
     """Materialise what is missing or out of date, and print the results.
@@ -51,12 +61,8 @@ def run_platform(settings: Settings, console: Console) -> Timing:
     with sole_process(settings, "run"), prepared_host(settings) as host:
         tally = _materialize(host, console)
         _print_results(host, console, tally)
-    ours = sum(tally.seconds.values())
-    timing = Timing(time.perf_counter() - started, ours, tally.run_seconds - ours)
-    console.print(
-        f"Done in {timing.total:.1f} s: {timing.ours:.1f} s in the assets, {timing.dagster:.1f} s in Dagster's runs.",
-        highlight=False,
-    )
+    timing = Timing.of(tally, started)
+    console.print(str(timing), highlight=False)
     return timing
 
 

@@ -1,4 +1,4 @@
-"""The main job on an empty machine and again: time, where it goes, and the memory of its largest process."""
+"""The main job on an empty machine and again, and a backfill: time, where it goes, and the largest process's memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _ROWS = re.compile(r"([\d,]+)\s+rows\s+written")
 
 @dataclass(frozen=True, slots=True)
 class MainJob:
-    """One execution of ``fintech run``."""
+    """One execution of ``fintech run`` or ``fintech backfill``."""
 
     wall_s: float
     ours_s: float
@@ -33,10 +34,11 @@ class MainJob:
 
 
 def measure() -> Figures:
-    """Run twice in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="fintech-bench-") as folder:
-        Path(folder).chmod(0o755)  # root's embedded server runs as another user
-        first, second = execute(folder), execute(folder)
+    """Run twice in a folder of its own, and backfill in another."""
+    with empty_folder() as folder:
+        first, second = execute(folder, "run"), execute(folder, "run")
+    with empty_folder() as folder:
+        backfill = execute(folder, "backfill", "--from", "1990-01", "--to", "2022-12")
     return {
         "total_s": first.wall_s,
         "ours_s": first.ours_s,
@@ -44,14 +46,24 @@ def measure() -> Figures:
         "rows_written": first.rows_written,
         "second_total_s": second.wall_s,
         "second_rows_written": second.rows_written,
-        "peak_mib": max(first.peak_mib, second.peak_mib),
+        "peak_mib": max(first.peak_mib, second.peak_mib, backfill.peak_mib),
+        "backfill_total_s": backfill.wall_s,
+        "backfill_ours_s": backfill.ours_s,
     }
 
 
-def execute(folder: str) -> MainJob:
+@contextmanager
+def empty_folder() -> Iterator[str]:
+    """A data folder without anything in it."""
+    with tempfile.TemporaryDirectory(prefix="fintech-bench-") as folder:
+        Path(folder).chmod(0o755)  # root's embedded server runs as another user
+        yield folder
+
+
+def execute(folder: str, *arguments: str) -> MainJob:
     """Run the command as a user would, watching every process that it starts."""
     environment = inherited_environment() | {"FINTECH_DATA_DIR": folder, "DATABASE_URL": ""}
-    command = [sys.executable, "-m", "fintech", "run"]
+    command = [sys.executable, "-m", "fintech", *arguments]
     started = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         peak = 0
@@ -62,7 +74,7 @@ def execute(folder: str) -> MainJob:
         output = process.stdout.read() if process.stdout else ""
     done, rows = _DONE.search(output), _ROWS.search(output)
     if process.returncode or done is None or rows is None:
-        raise RuntimeError(f"fintech run ended with {process.returncode}:\n{output}")
+        raise RuntimeError(f"fintech {arguments[0]} ended with {process.returncode}:\n{output}")
     return MainJob(wall, float(done[2]), float(done[3]), int(rows[1].replace(",", "")), peak / 2**20)
 
 
