@@ -40,6 +40,8 @@ def summary_tables(connection: Connection) -> list[Table]:
 def _measured_table(connection: Connection) -> Table:
     table = _table("What was, in %: the last 252 sessions", ["subject", "to", *(name for name, _ in _RISK_COLUMNS)])
     for instrument in read_instruments(connection):
+        if instrument.delisted_on is not None:
+            continue
         for row in read_instrument_risk(connection, instrument.id, LATEST):
             table.add_row(instrument.symbol, *_risk_cells(row))
     table.add_section()

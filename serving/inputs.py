@@ -45,6 +45,15 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]
 
 SymbolPath = Annotated[Symbol, Path(description="Symbol of an instrument.", examples=["AAPL"])]
+InstrumentPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]{1,43}$"),
+    Path(
+        description="Symbol of an instrument, which names the one that has it now; with a day, as in FB@2013-05-01, the"
+        " one that had it then. Instruments that were renamed or retired are found by a day before that.",
+        examples=["AAPL"],
+    ),
+]
 CurrencyPath = Annotated[Currency, Path(description="ISO 4217 currency.", examples=["USD"])]
 PortfolioPath = Annotated[
     str,

@@ -14,9 +14,10 @@ from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.materializations import mark_changed
+from pipeline.store.offering import Columns, Span
 from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
-from pipeline.store.writing import Columns, Span, Write, WriteOutcome, replace_rows
+from pipeline.store.writing import Write, WriteOutcome, replace_rows
 
 CORPORATE_ACTIONS = "prices"
 """Asset that writes the table: a provider tells of actions with its bars."""

@@ -166,7 +166,7 @@ def _read_positions(connection: Connection, portfolio_ids: Sequence[int]) -> dic
         """
         SELECT portfolio_id, instrument_id, symbol, quantity, target_weight
         FROM position JOIN instrument ON instrument.id = instrument_id
-        WHERE portfolio_id = ANY(%s) ORDER BY portfolio_id, symbol
+        WHERE portfolio_id = ANY(%s) ORDER BY portfolio_id, symbol, instrument_id
         """,
         [list(portfolio_ids)],
     ):

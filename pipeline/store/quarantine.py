@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from psycopg import Connection
@@ -23,6 +23,8 @@ from pipeline.store.writing import Write
 
 Decision = Literal["released", "rejected"]
 ParsedRow = dict[str, float | str | list[float | str] | None]
+SETTLED_AFTER = timedelta(days=1)
+"""No decision's transaction stays open that long, so no lower number appears after it."""
 
 QUARANTINE = Table(
     "quarantine",
@@ -86,6 +88,22 @@ class DecisionRow:
     decided_by: str
     note: str
     decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDecisions:
+    """Which decisions a reader has seen.
+
+    Parameters
+    ----------
+    settled
+        All up to this number.
+    later
+        And these, of which lower ones may still appear.
+    """
+
+    settled: int = 0
+    later: frozenset[int] = frozenset()
 
 
 def replace_quarantine(
@@ -210,6 +228,19 @@ def read_decisions(connection: Connection, after: int = 0) -> list[DecisionRow]:
             """,
             [after],
         ).fetchall()
+
+
+def read_unseen_decisions(connection: Connection, seen: SeenDecisions) -> tuple[list[DecisionRow], SeenDecisions]:
+    """Decisions that have not been seen yet, oldest first, and what has been seen with them.
+
+    Numbers are given out before transactions end, so a lower one may appear after a higher one.
+    """
+    decisions = read_decisions(connection, after=seen.settled)
+    row = connection.execute("SELECT clock_timestamp() - %s", [SETTLED_AFTER]).fetchone()
+    assert row is not None
+    settled = max([seen.settled, *(decision.id for decision in decisions if decision.decided_at < row[0])])
+    known = frozenset(decision.id for decision in decisions if decision.id > settled)
+    return [decision for decision in decisions if decision.id not in seen.later], SeenDecisions(settled, known)
 
 
 def count_quarantined(connection: Connection) -> int:

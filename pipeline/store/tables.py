@@ -6,14 +6,18 @@ from sqlalchemy import MetaData
 
 from pipeline.store import (
     corporate_actions,  # noqa: F401
+    covariances,  # noqa: F401
+    factor_exposures,  # noqa: F401
     fx_rates,  # noqa: F401
     ingest_runs,  # noqa: F401
     instrument_risk,  # noqa: F401
     instruments,  # noqa: F401
     interest_rates,  # noqa: F401
     materializations,  # noqa: F401
+    portfolio_contributions,  # noqa: F401
     portfolio_risk,  # noqa: F401
     portfolio_simulations,  # noqa: F401
+    portfolio_tails,  # noqa: F401
     portfolios,  # noqa: F401
     price_blocks,  # noqa: F401
     prices,  # noqa: F401
@@ -21,6 +25,9 @@ from pipeline.store import (
     quantile_forecasts,  # noqa: F401
     quarantine,  # noqa: F401
     raw_payloads,  # noqa: F401
+    stress_results,  # noqa: F401
+    symbols,  # noqa: F401
+    var_backtests,  # noqa: F401
     volatility_forecasts,  # noqa: F401
 )
 from pipeline.store.schema import METADATA

@@ -8,14 +8,14 @@ from pipeline.store.instrument_risk import read_instrument_risk
 from pipeline.store.instruments import read_instrument
 from serving.answers import Collection
 from serving.deps import Database
-from serving.inputs import SymbolPath, Windowed
+from serving.inputs import InstrumentPath, Windowed
 from serving.measures import RiskOut
 
 router = APIRouter(prefix="/instruments", tags=["risk"])
 
 
 @router.get("/{symbol}/risk")
-def list_instrument_risk(symbol: SymbolPath, query: Windowed, database: Database) -> Collection[RiskOut]:
+def list_instrument_risk(symbol: InstrumentPath, query: Windowed, database: Database) -> Collection[RiskOut]:
     """The newest rolling 252-session measures inside a window, oldest first."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from fastapi import APIRouter
+from pydantic import Field
 
 from pipeline.store.instruments import INSTRUMENT, read_instrument, read_instruments
 from serving.answers import Collection, Resource, Row, described_by
 from serving.deps import Database
-from serving.inputs import SymbolPath
+from serving.inputs import InstrumentPath
 
 router = APIRouter(prefix="/instruments", tags=["market data"])
 
@@ -23,6 +26,10 @@ class InstrumentOut(Row):
     currency: str
     exchange: str
     provider: str
+    listed_from: date | None = Field(
+        description="First day of its first symbol; null if it has had that one from the start."
+    )
+    delisted_on: date | None = Field(description="Last day of its last symbol; null while it has one.")
 
 
 class InstrumentAnswer(InstrumentOut, Resource):
@@ -31,13 +38,13 @@ class InstrumentAnswer(InstrumentOut, Resource):
 
 @router.get("")
 def list_instruments(database: Database) -> Collection[InstrumentOut]:
-    """Every instrument, ordered by symbol."""
+    """Every instrument, ordered by symbol; those that are no longer listed too."""
     with database.reading() as connection:
         return Collection[InstrumentOut](data=read_instruments(connection), notice=database.notice(connection))
 
 
 @router.get("/{symbol}")
-def get_instrument(symbol: SymbolPath, database: Database) -> InstrumentAnswer:
+def get_instrument(symbol: InstrumentPath, database: Database) -> InstrumentAnswer:
     """One instrument."""
     with database.reading() as connection:
         return InstrumentAnswer.of(read_instrument(connection, symbol), database.notice(connection))

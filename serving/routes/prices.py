@@ -11,7 +11,7 @@ from pipeline.store.instruments import read_instrument
 from pipeline.store.prices import PRICE, read_bars
 from serving.answers import Collection, Row, described_by
 from serving.deps import Database
-from serving.inputs import KnownWindowed, SymbolPath
+from serving.inputs import InstrumentPath, KnownWindowed
 
 router = APIRouter(prefix="/instruments", tags=["market data"])
 
@@ -32,7 +32,7 @@ class BarOut(Row):
 
 
 @router.get("/{symbol}/prices")
-def list_prices(symbol: SymbolPath, query: KnownWindowed, database: Database) -> Collection[BarOut]:
+def list_prices(symbol: InstrumentPath, query: KnownWindowed, database: Database) -> Collection[BarOut]:
     """The newest bars inside a window, oldest first; with `known_at`, as they were known then."""
     with database.reading(as_known=query.known_at is not None) as connection:
         instrument = read_instrument(connection, symbol)

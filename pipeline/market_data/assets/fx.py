@@ -7,14 +7,16 @@ from datetime import timedelta
 import numpy as np
 
 from pipeline.base.types import MonthRange
+from pipeline.market_data.assets.refusals import keeping_refused, stored
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.providers import FetchRequest
 from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.resources import DatabaseResource
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.carrying import read_rows_of
 from pipeline.store.fx_rates import FX_RATE
 from pipeline.store.providers import record_provider
-from pipeline.store.raw_payloads import StoredPayload, keep_payloads
+from pipeline.store.raw_payloads import keep_payloads
 from pipeline.store.writing import Write, concatenated
 
 
@@ -41,20 +43,20 @@ def fx_figures(rows: Columns) -> dict[str, float]:
     scheduled=True,
     pool="fx_vendor",
 )
-def fx_rates(write: Write, months: MonthRange, fx_provider: ProviderResource) -> Produced:
+def fx_rates(write: Write, months: MonthRange, fx_provider: ProviderResource, database: DatabaseResource) -> Produced:
     """Daily ECB reference rates of every currency against the euro.
 
     What is stored of a currency that the provider does not answer for stays.
     """
     provider = fx_provider.provider
-    answer = provider.fetch(FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1)))
+    request = FetchRequest("fx_rates", (), months.first, months.end - timedelta(days=1))
+    with keeping_refused(database.database, provider.name, write.asset):
+        answer = provider.fetch(request)
     rates = answer.fx_rates
     assert rates is not None
     if "bars" not in provider.offers:  # the notice of a provider of bars is about these, and told with them
         record_provider(write.connection, provider.name, provider.notice)
-    keep_payloads(
-        write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
-    )
+    keep_payloads(write, provider.name, stored(answer.payloads))
     answered = {"currency": rates.currencies, "session": rates.sessions, "units_per_euro": rates.units_per_euro}
     carried = read_rows_of(write.connection, FX_RATE, answer.missing, months)
     return Produced(

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline.base.currencies import CURRENCIES
+from pipeline.market_data.assets.refusals import keeping_refused
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.orchestration.asset_page import sparkline
 from pipeline.orchestration.code_version import code_version
@@ -33,7 +34,8 @@ def instruments(context: dg.AssetExecutionContext) -> Iterator[Any]:
     """Stocks, funds and indices that the platform prices, by symbol."""
     provider: ProviderResource = context.resources.provider
     database: Database = context.resources.database.database
-    listings = provider.listings()
+    with keeping_refused(database, provider.name, "instruments"):
+        listings = provider.listings()
     unknown = unknown_currencies(listings)
     check = dg.AssetCheckResult(
         passed=not unknown,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.base.calendars import NEW_YORK, sessions_between
 from pipeline.base.types import BoolArray, FloatArray, MonthRange
-from pipeline.market_data.providers import FetchResult, PayloadRefusedError
+from pipeline.market_data.providers import FetchResult, Payload, PayloadRefusedError
 from pipeline.market_data.rules import RULES, Bars, Context, Verdict, judge
 from pipeline.market_data.rules.bars import VALUE_FIELDS, joined_bars, no_actions
 from pipeline.market_data.rules.mostly_unchanged import is_mostly_unchanged
@@ -125,7 +125,7 @@ def judged_load(
         second.actions if second else None,
     )
     verdict = _judged_by_exchange(bars, context, exchanges, months)
-    _refuse_repeated_session(verdict.bars, months)
+    _refuse_repeated_session(verdict.bars, months, answer.payloads)
     return Load(verdict, months_mask(verdict.bars, months), np.zeros(len(bars), dtype=bool))
 
 
@@ -143,7 +143,7 @@ def _judged_by_exchange(bars: Bars, context: Context, exchanges: list[str], mont
     return Verdict(joined.take(order), np.concatenate([verdict.flags for verdict in verdicts])[order])
 
 
-def _refuse_repeated_session(bars: Bars, months: MonthRange) -> None:
+def _refuse_repeated_session(bars: Bars, months: MonthRange, payloads: Sequence[Payload]) -> None:
     """Refuse an answer whose newest session, if it is to be loaded, repeats the session before."""
     days = np.unique(bars.sessions)
     first, end = np.array([months.first, months.end], dtype="datetime64[D]")
@@ -155,6 +155,7 @@ def _refuse_repeated_session(bars: Bars, months: MonthRange) -> None:
             "mostly_unchanged",
             f"Most closes of {days[-1]} are those of {days[-2]}: the provider has sent the session before again",
             "Load again once the provider has the new session; nothing was written.",
+            payloads,
         )
 
 

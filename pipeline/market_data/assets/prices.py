@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 
@@ -15,23 +17,27 @@ from pipeline.market_data.assets.loads import (
     quarantined_rows,
     rule_outcomes,
 )
+from pipeline.market_data.assets.refusals import keeping_refused, stored
 from pipeline.market_data.assets.resources import ProviderResource
+from pipeline.market_data.assets.symbol_parts import NOBODY, SymbolParts
 from pipeline.market_data.measures.action_factors import action_factors
 from pipeline.market_data.providers import FetchRequest, FetchResult
 from pipeline.market_data.rules import RULES, Actions, Bars
 from pipeline.market_data.rules.bars import VALUE_FIELDS
 from pipeline.orchestration.checks import CheckOutcome, Columns
+from pipeline.orchestration.resources import DatabaseResource
 from pipeline.orchestration.table_assets import Produced, TableAsset
-from pipeline.store.carrying import read_rows_of
+from pipeline.store.carrying import with_carried_rows
 from pipeline.store.corporate_actions import CORPORATE_ACTION, action_rows, replace_actions
 from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.ingest_runs import record_ingest_run
 from pipeline.store.instruments import read_instruments
-from pipeline.store.prices import PRICE, price_rows, replace_prices, replace_second_prices
+from pipeline.store.prices import PRICE, SECOND_PRICE, price_rows, replace_prices, replace_second_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import read_released, replace_quarantine
-from pipeline.store.raw_payloads import StoredPayload, keep_payloads
-from pipeline.store.writing import Write, WriteOutcome, concatenated
+from pipeline.store.raw_payloads import keep_payloads
+from pipeline.store.symbols import read_spells
+from pipeline.store.writing import Write, WriteOutcome
 
 MONTHS_JUDGED_BEFORE, MONTHS_JUDGED_AFTER = 6, 1
 """A verdict depends on the 63 moves before a bar and on the next one, so it is the same for every range of months."""
@@ -65,45 +71,73 @@ def price_figures(rows: Columns) -> dict[str, float]:
         (COVERAGE, "The provider has every instrument that it was asked for."),
     ),
 )
-def prices(write: Write, months: MonthRange, provider: ProviderResource, second_provider: ProviderResource) -> Produced:
+def prices(
+    write: Write,
+    months: MonthRange,
+    provider: ProviderResource,
+    second_provider: ProviderResource,
+    database: DatabaseResource,
+) -> Produced:
     """Daily bars of every instrument as traded, without the rows that a quality rule refused."""
-    answer = provider.provider.fetch(request_for(months))
-    second = second_provider.provider.fetch(request_for(months)) if second_provider.is_chosen else None
-    instruments = read_instruments(write.connection)
-    listed = Listed(
-        read_known_currencies(write.connection),
-        {instrument.symbol: instrument.currency for instrument in instruments},
-        {instrument.symbol: instrument.exchange for instrument in instruments},
-    )
-    load = judged_load(answer, months, second, listed)
-    replace_quarantine(write, quarantined_rows(load.verdict, load.in_range, provider.name), months, answer.missing)
-    load = load.releasing(read_released(write.connection, provider.name, months))
+    with keeping_refused(database.database, provider.name, write.asset):
+        answer = provider.provider.fetch(request_for(months))
+    with keeping_refused(database.database, second_provider.name, write.asset):
+        second = second_provider.provider.fetch(request_for(months)) if second_provider.is_chosen else None
+    parts = SymbolParts.of(read_spells(write.connection))
+    answer, second = parts.split(answer), parts.split(second) if second else None
+    with keeping_refused(database.database, provider.name, write.asset):
+        load = judged_load(answer, months, second, listed_parts(write, parts))
+    load = quarantined_load(write, load, parts, provider.name, answer, months)
     source = record_provider(write.connection, provider.name, provider.notice)
-    keep_payloads(
-        write, provider.name, (StoredPayload(p.sha256, p.name, p.media_type, p.content) for p in answer.payloads)
-    )
-    ids = {instrument.symbol: instrument.id for instrument in instruments}
-    unanswered = [ids[symbol] for symbol in answer.missing if symbol in ids]
-    carried = read_rows_of(write.connection, PRICE, unanswered, months)
-    carried_count = len(carried["session"])
+    keep_payloads(write, provider.name, stored(answer.payloads))
+    ids = parts.ids
+    unanswered = {ids[symbol] for symbol in answer.missing if ids.get(symbol, NOBODY) != NOBODY}
+    whole = partial(with_carried_rows, write.connection, months=months, since=parts.renamed)
+    rows = whole(PRICE, price_columns(load.accepted, ids, source), final=parts.retired | unanswered)
 
     def finish(outcome: WriteOutcome) -> None:
         if second is not None and second.bars is not None:
             number = record_provider(write.connection, second_provider.name, second_provider.notice)
-            replace_second_prices(write, second_columns(second.bars, ids, number, months), months)
+            told = second_columns(second.bars, ids, number, months)
+            replace_second_prices(write, whole(SECOND_PRICE, told, final=parts.retired), months)
         if answer.actions is not None:
             actions = action_columns(load.standing, answer.actions, ids, source, months)
-            replace_actions(write, concatenated_actions(write, actions, unanswered, months), months)
-        fetched, refused, repeats = load.fetched, load.quarantined, load.repeats
-        record_ingest_run(write, provider.name, months, fetched, refused, repeats - carried_count, outcome)
+            replace_actions(write, whole(CORPORATE_ACTION, actions, final=parts.retired | unanswered), months)
+        # What stands instead of an offered bar is there already; what is carried was not fetched.
+        repeats = load.fetched - load.quarantined - len(rows["session"])
+        record_ingest_run(write, provider.name, months, load.fetched, load.quarantined, repeats, outcome)
 
     return Produced(
-        rows=concatenated(PRICE, [price_columns(load.accepted, ids, source), carried]),
+        rows=rows,
         checks=[*rule_outcomes(load.verdict, load.in_range), coverage_outcome(answer)],
         metadata=load_metadata(answer, load),
         empty_because="the provider has no bar in this month",
         after_write=finish,
     )
+
+
+def listed_parts(write: Write, parts: SymbolParts) -> Listed:
+    """What is known of the instrument of each part of a symbol."""
+    known = {instrument.id: instrument for instrument in read_instruments(write.connection)}
+    described = {part: known[number] for part, number in parts.described_by.items()}
+    return Listed(
+        read_known_currencies(write.connection),
+        {part: instrument.currency for part, instrument in described.items()},
+        {part: instrument.exchange for part, instrument in described.items()},
+    )
+
+
+def quarantined_load(
+    write: Write, load: Load, parts: SymbolParts, provider: str, answer: FetchResult, months: MonthRange
+) -> Load:
+    """Keep the refused rows by the provider's own symbols; the load with those accepted that a person has released."""
+    refused = [
+        replace(row, symbol=parts.symbols.get(row.symbol, row.symbol))
+        for row in quarantined_rows(load.verdict, load.in_range, provider)
+    ]
+    replace_quarantine(write, refused, months, {*answer.missing, *parts.untold(load.verdict.bars.symbols)})
+    released = read_released(write.connection, provider, months)
+    return load.releasing(replace(row, symbol=parts.part_on(row.symbol, row.session)) for row in released)
 
 
 def request_for(months: MonthRange) -> FetchRequest:
@@ -113,26 +147,21 @@ def request_for(months: MonthRange) -> FetchRequest:
 
 
 def price_columns(bars: Bars, ids: dict[str, int], source: int) -> Columns:
-    """Accepted bars as columns of the table."""
+    """Accepted bars as columns of the table, without those of a symbol that no instrument had then."""
     id_of = np.array([ids[symbol] for symbol in bars.symbols], dtype=np.int32)
+    if (id_of == NOBODY).any():
+        bars = bars.take(id_of[bars.symbol_index] != NOBODY)
     numbers = {name: getattr(bars, name) for name in VALUE_FIELDS}
     return price_rows(id_of[bars.symbol_index], bars.sessions, source, numbers)
-
-
-def concatenated_actions(write: Write, actions: Columns, unanswered: list[int], months: MonthRange) -> Columns:
-    """The actions that the provider told of, and those stored of instruments that it did not answer for."""
-    answered = ~np.isin(actions["instrument_id"], unanswered)
-    told = {name: values[answered] for name, values in actions.items()}
-    return concatenated(CORPORATE_ACTION, [told, read_rows_of(write.connection, CORPORATE_ACTION, unanswered, months)])
 
 
 def second_columns(bars: Bars, ids: dict[str, int], source: int, months: MonthRange) -> Columns:
     """What the second provider says of the platform's instruments: its first bar of each key that has a close."""
     ordered = bars.sorted()
-    is_known = np.array([symbol in ids for symbol in bars.symbols], dtype=bool)[ordered.symbol_index]
+    is_known = np.array([ids.get(s, NOBODY) != NOBODY for s in bars.symbols], dtype=bool)[ordered.symbol_index]
     kept = is_known & months_mask(ordered, months) & ~np.isnan(ordered.judged_close)
     unique = ordered.take(kept)
-    return price_columns(unique.take(~unique.is_repeat), {s: ids.get(s, 0) for s in bars.symbols}, source)
+    return price_columns(unique.take(~unique.is_repeat), {s: ids.get(s, NOBODY) for s in bars.symbols}, source)
 
 
 def action_columns(bars: Bars, actions: Actions, ids: dict[str, int], source: int, months: MonthRange) -> Columns:
@@ -145,12 +174,12 @@ def action_columns(bars: Bars, actions: Actions, ids: dict[str, int], source: in
     """
     assert bars.symbols == actions.symbols
     first, end = np.array([months.first, months.end], dtype="datetime64[D]")
-    kept = (actions.ex_sessions >= first) & (actions.ex_sessions < end)
+    id_of = np.array([ids[symbol] for symbol in actions.symbols], dtype=np.int32)
+    kept = (actions.ex_sessions >= first) & (actions.ex_sessions < end) & (id_of[actions.symbol_index] != NOBODY)
     # Closes that the provider has adjusted itself must not be adjusted again.
     traded = np.zeros(len(actions.symbols), dtype=bool)
     traded[bars.symbol_index[~np.isnan(bars.close)]] = True
     factors = np.where(traded[actions.symbol_index], action_factors(bars, actions), 1.0)
-    id_of = np.array([ids[symbol] for symbol in actions.symbols], dtype=np.int32)
     return action_rows(
         id_of[actions.symbol_index[kept]],
         actions.ex_sessions[kept],

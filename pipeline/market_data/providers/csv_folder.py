@@ -113,21 +113,19 @@ def read_file(payload: Payload) -> list[History]:
     """
     page = refuse_html_payload(payload.content, payload.media_type)
     if page is not None:
-        raise PayloadRefusedError(HTML_PAYLOAD, f"File {payload.name} is refused: {page}", "Download the data again.")
+        raise _refused(HTML_PAYLOAD, page, "Download the data again.", payload)
     try:
         return _histories(payload)
     except AmbiguousError as error:
-        raise PayloadRefusedError(
-            AMBIGUOUS,
-            f"File {payload.name} is refused: {error}",
-            "Write dates as 2024-01-31 and numbers as 1234.5, or leave one of the two columns out.",
-        ) from None
+        remedy = "Write dates as 2024-01-31 and numbers as 1234.5, or leave one of the two columns out."
+        raise _refused(AMBIGUOUS, error, remedy, payload) from None
     except ValueError as error:
-        raise PayloadRefusedError(
-            UNPARSABLE_PAYLOAD,
-            f"File {payload.name} is refused: {error}",
-            "Correct the file, or take it out of FINTECH_CSV_DIR: docs/providers.md says how files look.",
-        ) from None
+        remedy = "Correct the file, or take it out of FINTECH_CSV_DIR: docs/providers.md says how files look."
+        raise _refused(UNPARSABLE_PAYLOAD, error, remedy, payload) from None
+
+
+def _refused(rule: str, reason: str | Exception, remedy: str, payload: Payload) -> PayloadRefusedError:
+    return PayloadRefusedError(rule, f"File {payload.name} is refused: {reason}", remedy, [payload])
 
 
 def _histories(payload: Payload) -> list[History]:
@@ -181,14 +179,14 @@ def read_descriptions(path: Path) -> dict[str, Security]:
     """
     if not path.is_file():
         return {}
+    payload = Payload(path.name, "text/csv", _content(path))
     try:
-        lines = text_of(_content(path)).splitlines()
+        lines = text_of(payload.content).splitlines()
         separator = ";" if lines and ";" in lines[0] else ","
         described = [_security(row) for row in csv.DictReader(lines, delimiter=separator)]
     except (ValueError, KeyError) as error:
-        cause = f"File {path.name} is refused: {error}"
         remedy = "Correct the file: docs/providers.md says what it may hold."
-        raise PayloadRefusedError(UNPARSABLE_PAYLOAD, cause, remedy) from None
+        raise _refused(UNPARSABLE_PAYLOAD, error, remedy, payload) from None
     return {security.symbol: security for security in described}
 
 

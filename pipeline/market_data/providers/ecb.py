@@ -91,7 +91,7 @@ def read_rates(payload: Payload) -> FxRates:
     """
     columns = read_table(ECB.name, payload, REQUIRED)
     if set(columns["CURRENCY_DENOM"]) - {EURO}:
-        raise refused(SCHEMA_DRIFT, "rates are not against the euro", ECB.name, payload.name)
+        raise refused(SCHEMA_DRIFT, "rates are not against the euro", ECB.name, payload)
     rates = read_numbers(ECB.name, payload, columns["OBS_VALUE"], MISSING)
     given = ~np.isnan(rates)
     sessions = read_days(ECB.name, payload, columns["TIME_PERIOD"])

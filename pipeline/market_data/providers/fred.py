@@ -128,7 +128,7 @@ def read_graph(payload: Payload) -> InterestRates:
     columns = read_table(FRED_API.name, payload, [payload.name])
     dates = next((columns[name] for name in DATE_HEADERS if name in columns), None)
     if dates is None:
-        raise refused(SCHEMA_DRIFT, f"it has no column {' or '.join(DATE_HEADERS)}", FRED_API.name, payload.name)
+        raise refused(SCHEMA_DRIFT, f"it has no column {' or '.join(DATE_HEADERS)}", FRED_API.name, payload)
     return _rates(payload, dates, columns[payload.name], None)
 
 
@@ -147,7 +147,7 @@ def read_api(payload: Payload) -> InterestRates:
         _refuse_other_shape(observation, ("date", "value"), payload)
     if answer["count"] != len(observations):
         reason = f"it counts {answer['count']} observations and holds {len(observations)}"
-        raise refused(TRUNCATED_PAYLOAD, reason, FRED_API.name, payload.name)
+        raise refused(TRUNCATED_PAYLOAD, reason, FRED_API.name, payload)
     days = [str(observation["date"]) for observation in observations]
     values = [str(observation["value"]) for observation in observations]
     vintage: date = read_days(FRED_API.name, payload, [str(answer["realtime_start"])])[0].astype(object)
@@ -156,7 +156,7 @@ def read_api(payload: Payload) -> InterestRates:
 
 def _refuse_other_shape(found: Any, required: tuple[str, ...], payload: Payload) -> None:
     columns = found.keys() if isinstance(found, dict) else ()
-    refuse_if(SCHEMA_DRIFT, refuse_schema_drift(columns, required), FRED_API.name, payload.name)
+    refuse_if(SCHEMA_DRIFT, refuse_schema_drift(columns, required), FRED_API.name, payload)
 
 
 def _refusal(series: str, payload: Payload) -> ProviderError:

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
@@ -28,6 +29,9 @@ KEY_REFUSED = frozenset({401, 403})
 NOT_FOUND = 404
 TOO_MANY_REQUESTS = 429
 WORTH_RETRYING = frozenset({TOO_MANY_REQUESTS, 500, 502, 503, 504})
+
+LEAST_MASKED = 16
+"""Characters of a key that is looked for in answers: keys have 32 or more; a short word may belong to the data."""
 
 LATER = "Run again later; rows that are stored stay as they are."
 FEWER = "Run again later, or ask for less: fewer FINTECH_SYMBOLS, or a higher limit at the vendor."
@@ -108,7 +112,7 @@ class VendorSession:
     ) -> Answer:
         _pace_of(self._vendor).wait(self._vendor.spacing_seconds)
         seconds = max(min(self._policy.attempt_seconds, end - time.monotonic()), 0.0)
-        answer = self._portal.call(self._exchange, what, self._request(path, params), seconds)
+        answer = self._masked(self._portal.call(self._exchange, what, self._request(path, params), seconds))
         if answer.status == TOO_MANY_REQUESTS or (answer.status in OK and self._vendor.is_throttled(answer)):
             raise self._throttled(answer)
         if answer.status in expected:
@@ -172,6 +176,13 @@ class VendorSession:
         if answer.status in KEY_REFUSED and variable:
             return key_refused(name, variable, said)
         return ProviderError(f"{name} refuses the request for {what} ({said})", "See docs/providers.md.")
+
+    def _masked(self, answer: Answer) -> Answer:
+        """The answer without the key, which a page that repeats the request would bring into what is kept."""
+        secret = self._key.secret.get_secret_value().encode() if self._key else b""
+        if len(secret) < LEAST_MASKED or secret not in answer.content:
+            return answer
+        return replace(answer, content=answer.content.replace(secret, b"***"))
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key.secret.get_secret_value(), "***") if self._key else text

@@ -39,28 +39,29 @@ def accept(vendor: str, name: str, answer: Answer, form: PayloadForm) -> Payload
     PayloadRefusedError
         If it is a web page, not whole, or not of the form.
     """
-    content = answer.content
-    refuse_if(HTML_PAYLOAD, refuse_html_payload(content, answer.media_type), vendor, name)
-    refuse_if(TRUNCATED_PAYLOAD, refuse_truncated_payload(content, form, is_framed=answer.is_framed), vendor, name)
-    refuse_if(UNPARSABLE_PAYLOAD, refuse_unparsable_payload(content, form), vendor, name)
-    return Payload(name, answer.media_type, content)
+    content, payload = answer.content, Payload(name, answer.media_type, answer.content)
+    refuse_if(HTML_PAYLOAD, refuse_html_payload(content, answer.media_type), vendor, payload)
+    refuse_if(TRUNCATED_PAYLOAD, refuse_truncated_payload(content, form, is_framed=answer.is_framed), vendor, payload)
+    refuse_if(UNPARSABLE_PAYLOAD, refuse_unparsable_payload(content, form), vendor, payload)
+    return payload
 
 
-def refuse_if(rule: str, reason: str | None, vendor: str, name: str) -> None:
+def refuse_if(rule: str, reason: str | None, vendor: str, payload: Payload) -> None:
     """Raise where a rule gives a reason.
 
     Raises
     ------
     PayloadRefusedError
-        Naming the rule, the vendor and what was asked.
+        Naming the rule, the vendor and what was asked, with the payload.
     """
     if reason is not None:
-        raise refused(rule, reason, vendor, name)
+        raise refused(rule, reason, vendor, payload)
 
 
-def refused(rule: str, reason: str, vendor: str, name: str) -> PayloadRefusedError:
+def refused(rule: str, reason: str, vendor: str, payload: Payload) -> PayloadRefusedError:
     """The error that a rule's reason is told with."""
-    return PayloadRefusedError(rule, f"{vendor}'s answer for {name} is refused ({rule}): {reason}", REMEDY[rule])
+    cause = f"{vendor}'s answer for {payload.name} is refused ({rule}): {reason}"
+    return PayloadRefusedError(rule, cause, REMEDY[rule], [payload])
 
 
 def read_table(vendor: str, payload: Payload, required: Collection[str]) -> dict[str, list[str]]:
@@ -73,7 +74,7 @@ def read_table(vendor: str, payload: Payload, required: Collection[str]) -> dict
     """
     header, *rows = [row for row in csv.reader(io.StringIO(decoded(payload.content), newline="")) if row]
     reason = refuse_schema_drift(header, required, map(len, rows))
-    refuse_if(SCHEMA_DRIFT, reason, vendor, payload.name)
+    refuse_if(SCHEMA_DRIFT, reason, vendor, payload)
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return {name: list(cells) for name, cells in zip(header, columns, strict=True)}
 
@@ -89,7 +90,7 @@ def read_numbers(vendor: str, payload: Payload, cells: list[str], missing: Colle
     try:
         return np.array([np.nan if cell.strip() in missing else _number(cell) for cell in cells], dtype=np.float64)
     except ValueError as error:
-        raise refused(UNPARSABLE_PAYLOAD, str(error), vendor, payload.name) from None
+        raise refused(UNPARSABLE_PAYLOAD, str(error), vendor, payload) from None
 
 
 def read_days(vendor: str, payload: Payload, texts: Iterable[str]) -> DateArray:
@@ -103,7 +104,7 @@ def read_days(vendor: str, payload: Payload, texts: Iterable[str]) -> DateArray:
     try:
         return np.array([date.fromisoformat(text) for text in texts], dtype="datetime64[D]")
     except ValueError as error:
-        raise refused(UNPARSABLE_PAYLOAD, str(error), vendor, payload.name) from None
+        raise refused(UNPARSABLE_PAYLOAD, str(error), vendor, payload) from None
 
 
 def _number(cell: str) -> float:

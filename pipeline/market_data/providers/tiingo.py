@@ -158,9 +158,7 @@ def read_history(payload: Payload) -> History:
     _refuse_other_shape(days, DAY_FIELDS, payload)
     numbers = {name: _numbers([day[name] for day in days], name, payload) for name in DAY_FIELDS[1:]}
     if not (numbers["splitFactor"] > 0).all() or np.isnan(numbers["divCash"]).any():
-        raise refused(
-            UNPARSABLE_PAYLOAD, "a splitFactor is not above 0, or a divCash is none", TIINGO.name, payload.name
-        )
+        raise refused(UNPARSABLE_PAYLOAD, "a splitFactor is not above 0, or a divCash is none", TIINGO.name, payload)
     values = np.column_stack([numbers[name] for name in VALUES])
     dates = read_days(TIINGO.name, payload, [str(day["date"])[:10] for day in days])
     return History(payload.name, dates, values, numbers["splitFactor"], numbers["divCash"])
@@ -168,14 +166,14 @@ def read_history(payload: Payload) -> History:
 
 def _refuse_other_shape(rows: Any, required: tuple[str, ...], payload: Payload) -> None:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise refused(SCHEMA_DRIFT, "it is not an array of objects", TIINGO.name, payload.name)
+        raise refused(SCHEMA_DRIFT, "it is not an array of objects", TIINGO.name, payload)
     for row in rows:
-        refuse_if(SCHEMA_DRIFT, refuse_schema_drift(row.keys(), required), TIINGO.name, payload.name)
+        refuse_if(SCHEMA_DRIFT, refuse_schema_drift(row.keys(), required), TIINGO.name, payload)
 
 
 def _numbers(values: list[Any], name: str, payload: Payload) -> FloatArray:
     """(m,) a field of every day; null is NaN."""
     for value in values:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise refused(SCHEMA_DRIFT, f"{name} is {value!r:.40}, no number", TIINGO.name, payload.name)
+            raise refused(SCHEMA_DRIFT, f"{name} is {value!r:.40}, no number", TIINGO.name, payload)
     return np.array(values, dtype=np.float64)

@@ -19,7 +19,7 @@ from pipeline.base.types import FloatArray
 from pipeline.market_data.providers.errors import ProviderError
 from pipeline.market_data.providers.histories import History, actions_of, bars_of
 from pipeline.market_data.providers.options import ProviderOptions
-from pipeline.market_data.providers.payloads import refuse_if
+from pipeline.market_data.providers.payloads import refused
 from pipeline.market_data.providers.protocol import FetchRequest, FetchResult, Offer, Payload, Security
 from pipeline.market_data.rules.schema_drift import SCHEMA_DRIFT, refuse_schema_drift
 
@@ -104,7 +104,7 @@ class YahooProvider:
             except _UnknownError as error:
                 missing[symbol] = str(error)
                 continue
-            payloads.append(Payload(symbol, "text/csv", frame.to_csv().encode()))
+            payloads.append(payload_of(symbol, frame))
             histories.append(history_of(symbol, frame).inside(request.first, request.last))
         return FetchResult(
             payloads=tuple(payloads), bars=bars_of(histories), actions=actions_of(histories), missing=missing
@@ -141,6 +141,11 @@ def download_history(symbol: str, first: date) -> tuple[pd.DataFrame, Mapping[st
         ) from error
 
 
+def payload_of(symbol: str, frame: pd.DataFrame) -> Payload:
+    """The table as it is kept: what Yahoo sent, the library has read."""
+    return Payload(symbol, "text/csv", frame.to_csv().encode())
+
+
 def history_of(symbol: str, frame: pd.DataFrame) -> History:
     """What was traded and paid, from figures that later splits have changed.
 
@@ -150,7 +155,8 @@ def history_of(symbol: str, frame: pd.DataFrame) -> History:
         If a column is missing.
     """
     reason = refuse_schema_drift([str(column) for column in frame.columns], REQUIRED)
-    refuse_if(SCHEMA_DRIFT, reason, "Yahoo", symbol)
+    if reason is not None:
+        raise refused(SCHEMA_DRIFT, reason, "Yahoo", payload_of(symbol, frame))
     index = pd.DatetimeIndex(frame.index)
     sessions = (index.tz_localize(None) if index.tz else index).to_numpy().astype("datetime64[D]")
     order = np.argsort(sessions, kind="stable")

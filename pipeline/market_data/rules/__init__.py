@@ -21,6 +21,7 @@ from pipeline.market_data.rules.gap import flag_gap
 from pipeline.market_data.rules.halt import flag_halt
 from pipeline.market_data.rules.large_move import flag_large_move
 from pipeline.market_data.rules.market_move import flag_market_move
+from pipeline.market_data.rules.moves import measured
 from pipeline.market_data.rules.not_a_session import flag_not_a_session
 from pipeline.market_data.rules.not_positive import flag_not_positive
 from pipeline.market_data.rules.ohlc_order import flag_ohlc_order
@@ -150,8 +151,8 @@ def judge(bars: Bars, context: Context) -> Verdict:
     """Apply every rule to bars.
 
     Refusals come first, each on the bars that the ones before it let pass: a zero price would otherwise make
-    its neighbours look like spikes and large moves. Bars are copied only when a rule that looks at series
-    follows one that has refused something.
+    its neighbours look like spikes and large moves. Bars are copied, and their moves measured again, only when
+    a rule that looks at series follows one that has refused something.
     """
     bars = bars.sorted()
     flags = np.zeros((len(bars), len(RULES)), dtype=bool, order="F")
@@ -160,13 +161,22 @@ def judge(bars: Bars, context: Context) -> Verdict:
     for column, rule in enumerate(RULES):
         if rule.scope == "series":
             left = _left(bars, standing, left)
-            flags[standing, column] = rule.flag(left, context)
+            context = measured(left, context)
+            _put(flags[:, column], standing, rule.flag(left, context))
         else:
             judged = rule.flag(bars, context)
             flags[:, column] = judged if rule.scope == "key" else judged & standing
         if rule.refuses:
             standing &= ~flags[:, column]
     return Verdict(bars, flags)
+
+
+def _put(flags: BoolArray, standing: BoolArray, flagged: BoolArray) -> None:
+    """Write the flags of the standing bars; without a mask, which is four times the time, where all stand."""
+    if len(flagged) == len(flags):
+        flags[:] = flagged
+    else:
+        flags[standing] = flagged
 
 
 def _left(bars: Bars, standing: BoolArray, known: Bars) -> Bars:

@@ -160,12 +160,42 @@ def no_actions(symbols: tuple[str, ...] = ()) -> Actions:
     return Actions(symbols, none, np.array([], dtype="datetime64[D]"), none, none, np.array([]))
 
 
+def days_of(sessions: DateArray) -> IntArray:
+    """(m,) days since 1970-01-01; no copy of dates that are counted in days already."""
+    days: IntArray = sessions.astype("datetime64[D]", copy=False).view(np.int64)
+    return days
+
+
 def keys_of(symbol_index: IntArray, sessions: DateArray) -> IntArray:
     """(m,) one number an instrument and date, ordered by instrument, then date."""
     half = 1 << (_DAY_BITS - 1)
-    days = np.clip(sessions.astype("datetime64[D]").astype(np.int64), -half, half - 1)
-    keys: IntArray = (symbol_index.astype(np.int64) << _DAY_BITS) + (days + half)
+    keys: IntArray = np.clip(days_of(sessions), -half, half - 1)
+    keys += (symbol_index.astype(np.int64, copy=False) << _DAY_BITS) + half
     return keys
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What bars have moved by, measured once for all rules that look at them (`moves.moves_of`).
+
+    Parameters
+    ----------
+    bars
+        The very bars that were measured.
+    total
+        (m,) log total return since the instrument's bar before; NaN where there is none.
+    market
+        (m,) mean move of all instruments on the session.
+    """
+
+    bars: Bars
+    total: FloatArray
+    market: FloatArray
+
+    @property
+    def own(self) -> FloatArray:
+        """(m,) the move beyond the market's."""
+        return self.total - self.market
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +218,9 @@ class Context:
     second_actions
         What that provider says of splits and dividends, by its own bars' symbols; None where it is taken to
         agree with `actions`.
+    moves
+        Moves of the bars that are judged next, by these `actions`; None where they have not been measured. Of
+        other bars they say nothing.
     """
 
     sessions: DateArray
@@ -196,3 +229,4 @@ class Context:
     symbol_currencies: tuple[str, ...] = ()
     second_source: Bars | None = None
     second_actions: Actions | None = None
+    moves: Moves | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.base.types import BoolArray, FloatArray, IntArray
-from pipeline.market_data.rules.bars import Bars, Context
-from pipeline.market_data.rules.moves import market_moves, over_windows
+from pipeline.market_data.rules.bars import Bars, Context, Moves
+from pipeline.market_data.rules.moves import over_windows
 from pipeline.market_data.rules.second_source import moves_of_second_source
 
 MARKET_MOVE = 0.05
@@ -21,19 +21,18 @@ SECOND_SOURCE_TOLERANCE = 0.02
 """Log return. Far above the differences between two sources, far below a jump that needs confirming."""
 
 
-def is_confirmed(bars: Bars, moves: FloatArray, rows: IntArray, context: Context) -> BoolArray:
+def is_confirmed(moves: Moves, rows: IntArray, context: Context) -> BoolArray:
     """(k,) whether the moves at `rows` are confirmed by the market, by volume or by a second source."""
-    confirmed = confirmed_by_market(bars, moves, rows) | confirmed_by_volume(bars, rows)
-    confirmed |= confirmed_by_second_source(bars, moves, rows, context)
+    confirmed = confirmed_by_market(moves, rows) | confirmed_by_volume(moves.bars, rows)
+    confirmed |= confirmed_by_second_source(moves, rows, context)
     return confirmed
 
 
-def confirmed_by_market(bars: Bars, moves: FloatArray, rows: IntArray) -> BoolArray:
+def confirmed_by_market(moves: Moves, rows: IntArray) -> BoolArray:
     """(k,) whether ten or more instruments moved the same way by 5 % on average, this one at most thrice that."""
-    market = market_moves(bars, moves)[rows]
-    own = moves[rows]
-    confirmed: BoolArray = (np.abs(market) >= MARKET_MOVE) & (np.sign(own) == np.sign(market))
-    return confirmed & (np.abs(own) <= MARKET_MULTIPLE * np.abs(market))
+    market, total = moves.market[rows], moves.total[rows]
+    confirmed: BoolArray = (np.abs(market) >= MARKET_MOVE) & (np.sign(total) == np.sign(market))
+    return confirmed & (np.abs(total) <= MARKET_MULTIPLE * np.abs(market))
 
 
 def confirmed_by_volume(bars: Bars, rows: IntArray) -> BoolArray:
@@ -50,10 +49,10 @@ def has_volume(bars: Bars, rows: IntArray) -> BoolArray:
     return known
 
 
-def confirmed_by_second_source(bars: Bars, moves: FloatArray, rows: IntArray, context: Context) -> BoolArray:
+def confirmed_by_second_source(moves: Moves, rows: IntArray, context: Context) -> BoolArray:
     """(k,) whether another provider has the same move on the same session."""
     with np.errstate(invalid="ignore"):
-        difference = np.abs(moves_of_second_source(bars, rows, context) - moves[rows])
+        difference = np.abs(moves_of_second_source(moves.bars, rows, context) - moves.total[rows])
     confirmed: BoolArray = difference <= SECOND_SOURCE_TOLERANCE
     return confirmed
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.market_data.rules.bars import Bars, Context
-from pipeline.market_data.rules.moves import log_moves, mask_of, rows_where
+from pipeline.market_data.rules.moves import mask_of, moves_of, rows_where
 
 LARGE_RETURN = 0.25
 """Absolute simple return; between 20 S&P 500 stocks it comes about once a year."""
@@ -17,7 +17,7 @@ def flag_large_move(bars: Bars, context: Context) -> BoolArray:
 
     Those that neither market, volume nor a second source confirms are counted again by `unconfirmed_move`.
     """
-    return mask_of(large_rows(log_moves(bars, context)), len(bars))
+    return mask_of(large_rows(moves_of(bars, context).total), len(bars))
 
 
 def large_rows(moves: FloatArray) -> IntArray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.types import BoolArray, FloatArray, IntArray
-from pipeline.market_data.rules.bars import Actions, Bars, Context, keys_of
+from pipeline.market_data.rules.bars import Actions, Bars, Context, Moves, days_of, keys_of
 
 VOLATILITY_SESSIONS = 63
 """A quarter of a year, as in the one-day-error study of the bundled prices (`spike`)."""
@@ -30,6 +31,19 @@ MARKET_LIMIT = 0.3
 of the payload, so nothing is explained by it."""
 
 
+def moves_of(bars: Bars, context: Context) -> Moves:
+    """The moves of bars, and the market's: those that the context knows if they are of these very bars."""
+    if context.moves is not None and context.moves.bars is bars:
+        return context.moves
+    total = log_moves(bars, context)
+    return Moves(bars, total, market_moves(bars, total))
+
+
+def measured(bars: Bars, context: Context) -> Context:
+    """The context that knows the moves of bars, so that every rule that is given both finds them."""
+    return replace(context, moves=moves_of(bars, context))
+
+
 def log_moves(bars: Bars, context: Context) -> FloatArray:
     """(m,) log total return from the bar before; NaN on an instrument's first bar and where a close is no price.
 
@@ -40,7 +54,8 @@ def log_moves(bars: Bars, context: Context) -> FloatArray:
         return moves
     close = bars.judged_close
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        moves[1:] = np.log(close[1:] / close[:-1])
+        np.divide(close[1:], close[:-1], out=moves[1:])
+        np.log(moves, out=moves)
         moves[bars.is_first] = np.nan
         if bars.has_traded_closes and len(context.actions):
             _apply(context.actions, bars, close, moves)
@@ -48,16 +63,24 @@ def log_moves(bars: Bars, context: Context) -> FloatArray:
 
 
 def _apply(actions: Actions, bars: Bars, close: FloatArray, moves: FloatArray) -> None:
-    """Overwrite the moves of the first bars on or after an ex-date."""
-    rows = np.searchsorted(bars.keys, keys_of(actions.symbol_index, actions.ex_sessions))
+    """Overwrite the moves of the first bars on or after an ex-date.
+
+    Only actions inside the span of the bars are looked up: a provider tells all of a history, and a load needs
+    those of a few months.
+    """
+    days, ex_days = days_of(bars.sessions), days_of(actions.ex_sessions)
+    inside = np.flatnonzero((ex_days > days.min()) & (ex_days <= days.max()))
+    symbol_index = actions.symbol_index[inside]
+    rows = np.searchsorted(bars.keys, keys_of(symbol_index, actions.ex_sessions[inside]))
     fits = rows < len(bars)
-    fits[fits] = bars.symbol_index[rows[fits]] == actions.symbol_index[fits]
-    units, cash = np.ones(len(bars)), np.zeros(len(bars))
-    np.multiply.at(units, rows[fits], (actions.split_numerator / actions.split_denominator)[fits])
-    np.add.at(cash, rows[fits], actions.dividend[fits])
-    touched = np.unique(rows[fits])
-    touched = touched[~bars.is_first[touched]]
-    moves[touched] = np.log((close[touched] * units[touched] + cash[touched]) / close[touched - 1])
+    fits[fits] = bars.symbol_index[rows[fits]] == symbol_index[fits]
+    fits[fits] = ~bars.is_first[rows[fits]]
+    acting = inside[fits]
+    touched, place = np.unique(rows[fits], return_inverse=True)
+    units, cash = np.ones(len(touched)), np.zeros(len(touched))
+    np.multiply.at(units, place, actions.split_numerator[acting] / actions.split_denominator[acting])
+    np.add.at(cash, place, actions.dividend[acting])
+    moves[touched] = np.log((close[touched] * units + cash) / close[touched - 1])
 
 
 def market_moves(bars: Bars, moves: FloatArray) -> FloatArray:
@@ -67,7 +90,7 @@ def market_moves(bars: Bars, moves: FloatArray) -> FloatArray:
     """
     if len(bars) < MARKET_INSTRUMENTS:
         return np.zeros(len(bars))
-    days = bars.sessions.astype(np.int64)
+    days = days_of(bars.sessions)
     days = days - days.min()
     known = np.isfinite(moves)
     counted = np.where(known, np.clip(moves, -MARKET_CLIP, MARKET_CLIP), 0.0)

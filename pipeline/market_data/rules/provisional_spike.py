@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.base.types import BoolArray
 from pipeline.market_data.rules.bars import Bars, Context
 from pipeline.market_data.rules.confirmation import is_confirmed
-from pipeline.market_data.rules.moves import log_moves, market_moves, mask_of, sigma_before
+from pipeline.market_data.rules.moves import mask_of, moves_of, sigma_before
 from pipeline.market_data.rules.spike import is_jump, newest_rows
 
 
@@ -20,10 +20,10 @@ def flag_provisional_spike(bars: Bars, context: Context) -> BoolArray:
     (`confirmation`). An instrument that has stopped trading earlier has nobody to confirm its last bar and is
     not held.
     """
-    moves = log_moves(bars, context)
+    moves = moves_of(bars, context)
     rows = newest_rows(bars, context)
-    own = (moves - market_moves(bars, moves))[rows]
+    own = moves.own[rows]
     known = np.isfinite(own)
     rows, own = rows[known], own[known]
-    rows = rows[is_jump(own, sigma_before(moves, rows, bars))]
-    return mask_of(rows[~is_confirmed(bars, moves, rows, context)], len(bars))
+    rows = rows[is_jump(own, sigma_before(moves.total, rows, bars))]
+    return mask_of(rows[~is_confirmed(moves, rows, context)], len(bars))

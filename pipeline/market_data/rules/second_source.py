@@ -132,7 +132,8 @@ def _of_second(context: Context, symbols: tuple[str, ...]) -> Context:
         return context
     index_of = _positions(actions.symbols, symbols)
     # an action of a symbol that is not compared lies before all bars
-    return replace(context, actions=replace(actions, symbols=symbols, symbol_index=index_of[actions.symbol_index]))
+    renamed = replace(actions, symbols=symbols, symbol_index=index_of[actions.symbol_index])
+    return replace(context, actions=renamed, moves=None)
 
 
 def _positions(names: tuple[str, ...], symbols: tuple[str, ...]) -> IntArray:

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.market_data.rules.bars import Bars, Context
 from pipeline.market_data.rules.confirmation import confirmed_by_second_source
-from pipeline.market_data.rules.moves import log_moves, market_moves, mask_of, next_of, rows_where, sigma_before
+from pipeline.market_data.rules.moves import mask_of, moves_of, next_of, rows_where, sigma_before
 
 JUMP_SIGMAS = 6.0
 MINIMUM_JUMP = 0.25
@@ -26,13 +26,13 @@ def flag_spike(bars: Bars, context: Context) -> BoolArray:
     instrument's last bar is never flagged: only the next session can tell a spike from a move
     (`provisional_spike`).
     """
-    moves = log_moves(bars, context)
-    own = moves - market_moves(bars, moves)
+    moves = moves_of(bars, context)
+    own = moves.own
     back = next_of(own, bars)
     rows = rows_where((np.abs(own) > MINIMUM_JUMP) & (np.sign(own) != np.sign(back)) & np.isfinite(back))
-    sigma = sigma_before(moves, rows, bars)
+    sigma = sigma_before(moves.total, rows, bars)
     rows = rows[is_jump(own[rows], sigma) & _is_taken_back(own[rows], back[rows], sigma)]
-    rows = rows[~confirmed_by_second_source(bars, moves, rows, context)]
+    rows = rows[~confirmed_by_second_source(moves, rows, context)]
     return mask_of(rows, len(bars))
 
 

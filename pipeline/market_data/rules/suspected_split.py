@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.base.types import BoolArray, FloatArray, IntArray
-from pipeline.market_data.rules.bars import Bars, Context
+from pipeline.market_data.rules.bars import Bars, Context, Moves
 from pipeline.market_data.rules.confirmation import has_volume, is_confirmed
 from pipeline.market_data.rules.moves import (
     after,
     before,
-    log_moves,
-    market_moves,
+    moves_of,
     next_of,
     over_windows,
     rows_where,
@@ -54,24 +53,24 @@ def flag_suspected_split(bars: Bars, context: Context) -> BoolArray:
     """
     if not bars.has_traded_closes:
         return np.zeros(len(bars), dtype=bool)
-    moves = log_moves(bars, context)
-    own = moves - market_moves(bars, moves)
+    moves = moves_of(bars, context)
+    own = moves.own
     smallest = np.log(min(RATIOS)) - LARGEST_TOLERANCE
     rows = rows_where(np.abs(own) > smallest)
-    rows = rows[_is_split_like(bars, moves, own, rows)]
-    starts = rows[_stays(own, rows, bars) & ~is_confirmed(bars, moves, rows, context)]
+    rows = rows[_is_split_like(moves, own, rows)]
+    starts = rows[_stays(own, rows, bars) & ~is_confirmed(moves, rows, context)]
     return _held(bars, own, starts)
 
 
-def _is_split_like(bars: Bars, moves: FloatArray, own: FloatArray, rows: IntArray) -> BoolArray:
+def _is_split_like(moves: Moves, own: FloatArray, rows: IntArray) -> BoolArray:
     """(k,) moves within tolerance of a ratio, of instruments that have more than a few prices."""
     distance = np.abs(np.abs(own[rows])[:, None] - np.log(RATIOS))
     nearest = np.array(RATIOS)[distance.argmin(axis=1)]
-    knows_volume = has_volume(bars, rows)
-    sigmas = np.clip(TOLERANCE_SIGMAS * sigma_before(moves, rows, bars), TOLERANCE, LARGEST_TOLERANCE)
+    knows_volume = has_volume(moves.bars, rows)
+    sigmas = np.clip(TOLERANCE_SIGMAS * sigma_before(moves.total, rows, moves.bars), TOLERANCE, LARGEST_TOLERANCE)
     is_near = distance.min(axis=1) <= np.where(knows_volume, sigmas, TOLERANCE)
     is_near &= knows_volume | (nearest != UNUSUAL_WITHOUT_VOLUME)
-    split_like: BoolArray = is_near & ~_is_tick_bound(bars, rows)
+    split_like: BoolArray = is_near & ~_is_tick_bound(moves.bars, rows)
     return split_like
 
 

@@ -6,7 +6,7 @@ from pipeline.base.types import BoolArray
 from pipeline.market_data.rules.bars import Bars, Context
 from pipeline.market_data.rules.confirmation import has_volume, is_confirmed
 from pipeline.market_data.rules.large_move import large_rows
-from pipeline.market_data.rules.moves import log_moves, mask_of
+from pipeline.market_data.rules.moves import mask_of, moves_of
 
 
 def flag_unconfirmed_move(bars: Bars, context: Context) -> BoolArray:
@@ -15,8 +15,8 @@ def flag_unconfirmed_move(bars: Bars, context: Context) -> BoolArray:
     Spikes and suspected splits are out by then: what is left is a level that stays, such as after a spin-off
     that the provider does not report.
     """
-    moves = log_moves(bars, context)
-    rows = large_rows(moves)
+    moves = moves_of(bars, context)
+    rows = large_rows(moves.total)
     if context.second_source is None:
         rows = rows[has_volume(bars, rows)]
-    return mask_of(rows[~is_confirmed(bars, moves, rows, context)], len(bars))
+    return mask_of(rows[~is_confirmed(moves, rows, context)], len(bars))

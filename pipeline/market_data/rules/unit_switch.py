@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.base.types import BoolArray, IntArray
 from pipeline.market_data.rules.bars import Bars, Context
-from pipeline.market_data.rules.moves import log_moves
+from pipeline.market_data.rules.moves import moves_of
 
 UNIT = 100.0
 TOLERANCE = 0.7
@@ -24,7 +24,7 @@ def flag_unit_switch(bars: Bars, context: Context) -> BoolArray:
     have as many bars, the earlier one is the right one. There is no limit to the length of a run, so a payload
     that begins within one shows its usual unit only if most of its bars are in it.
     """
-    moves = log_moves(bars, context)
+    moves = moves_of(bars, context).total
     is_switch = np.abs(np.abs(moves) - np.log(UNIT)) <= TOLERANCE
     if not is_switch.any():
         return np.zeros(len(bars), dtype=bool)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+
 import pytest
 
 from tests.integration.fintech.conftest import CommandLine
@@ -82,3 +85,28 @@ def test_nothing_to_release_is_one_line(filled: CommandLine) -> None:
     refused = filled.run("quarantine", "release", "AAPL", "2022-11-08", "--by", "a", "--note", "b")
     assert refused.exit_code == 1
     assert refused.error_line.startswith("error: Nothing of AAPL on 2022-11-08 is in quarantine.")
+
+
+def test_a_refused_answer_is_listed_and_written_byte_for_byte(filled: CommandLine) -> None:
+    assert filled.run("quarantine", "payloads").output == "No answer of a vendor was refused.\n"
+    content = bytes(range(256)) + b"<html>\r\n"
+    digest = hashlib.sha256(content).hexdigest()
+    with filled.rows() as ask:
+        ask(
+            "INSERT INTO raw_payload (sha256, provider, name, media_type, size_bytes, content)"
+            f" VALUES ('{digest}', 'vendor', 'AAPL', 'text/html', {len(content)}, '\\x{zlib.compress(content).hex()}')"
+            " RETURNING 1"
+        )
+        ask(
+            "INSERT INTO payload_refusal (sha256, provider, name, rule, asset, reason, times)"
+            f" VALUES ('{digest}', 'vendor', 'AAPL', 'html_payload', 'prices', 'it is a web page', 1) RETURNING 1"
+        )
+    listed = filled.run("quarantine", "payloads")
+    assert digest[:16] in listed.output
+    assert "it is a web page" in " ".join(listed.output.split())
+    written = filled.start("quarantine", "payload", digest[:16])
+    assert written.process.wait(60) == 0
+    assert written.output_file.read_bytes() == content
+    nothing = filled.run("quarantine", "payload", "0" * 64)
+    assert nothing.exit_code == 1
+    assert nothing.error_line.startswith("error: No answer with the digest")

@@ -15,6 +15,7 @@ from pipeline.market_data.providers import PayloadRefusedError, ProviderError
 from tests.integration.market_data.vendor_server import (
     Fault,
     half_until_close,
+    noting,
     plain_text,
     status,
     too_many_requests,
@@ -223,11 +224,15 @@ def test_another_status_is_told_with_what_the_vendor_says(case: Case, code: int)
 
 def refused_rule(case: Case, fault: Fault, said: str = "") -> str:
     """The rule that refuses what the fault makes of the vendor's answer; never after a second attempt."""
+    sent: list[bytes] = []
     with vendor_of(case) as (server, provider):
-        server.faults = [fault]
+        server.faults = [noting(fault, sent)]
         with pytest.raises(PayloadRefusedError) as caught:
             provider.fetch(case.request)
         assert len(server.requests) == 1
+    [payload] = caught.value.payloads
+    assert payload.content == sent[0]
+    assert payload.name == case.payload
     assert said in caught.value.cause
     assert caught.value.rule in caught.value.cause
     assert caught.value.remedy
@@ -285,6 +290,17 @@ def test_a_key_shows_in_no_log_no_error_and_no_payload(
     assert "HTTP Request: GET" in logged or not sent or faults
     assert all(KEY in request for request in sent)
     assert KEY not in told + logged
+
+
+@KEYED
+def test_a_key_that_a_page_repeats_is_not_in_what_is_kept(case: Case, variable: str) -> None:
+    page = f"<html>You asked with {KEY} and {KEY}</html>".encode()
+    with vendor_of(case) as (server, provider):
+        server.faults = [with_body(lambda _: page)]
+        with pytest.raises(PayloadRefusedError) as caught:
+            provider.fetch(case.request)
+    assert [payload.content for payload in caught.value.payloads] == [b"<html>You asked with *** and ***</html>"]
+    assert variable not in str(caught.value)
 
 
 def test_tiingo_says_with_status_200_that_there_were_too_many_requests() -> None:

@@ -182,3 +182,14 @@ def half_until_close(reply: Reply) -> Reply:
 def with_body(change: Callable[[bytes], bytes]) -> Fault:
     """The right reply with a changed body."""
     return lambda reply: replace(reply, body=change(reply.body))
+
+
+def noting(fault: Fault, sent: list[bytes]) -> Fault:
+    """The same fault; the bodies that it sends are appended to a list."""
+
+    def note(reply: Reply) -> Reply:
+        changed = fault(reply)
+        sent.append(changed.body)
+        return changed
+
+    return note

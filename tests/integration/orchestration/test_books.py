@@ -85,20 +85,39 @@ def test_the_provider_is_asked_for_what_is_needed(platform: Platform) -> None:
     assert asked == [FetchRequest("bars", (), date(2022, 4, 1), date(2023, 1, 31))]
 
 
-def test_a_decision_asks_for_one_run_of_its_month(spoilt: Platform) -> None:
-    def looked(cursor: str | None) -> SensorExecutionData:
-        context = dg.build_sensor_context(
-            cursor=cursor,
-            resources={"database": DatabaseResource(url=spoilt.database.url)},
-            instance=spoilt.instance,
-            definitions=build_definitions(),
-        )
-        return quarantine_decided.evaluate_tick(context)
+def looked(platform: Platform, cursor: str | None) -> SensorExecutionData:
+    """What the sensor asks for."""
+    context = dg.build_sensor_context(
+        cursor=cursor,
+        resources={"database": DatabaseResource(url=platform.database.url)},
+        instance=platform.instance,
+        definitions=build_definitions(),
+    )
+    return quarantine_decided.evaluate_tick(context)
 
-    assert looked(None).skip_message
+
+def test_a_decision_asks_for_one_run_of_its_month(spoilt: Platform) -> None:
+    assert looked(spoilt, None).skip_message
     with spoilt.database.connect() as connection:
         for row in read_quarantine(connection):
             decide(connection, row.symbol, row.session, "rejected", "an analyst", "wrong")
-    asked = looked(None)
+    asked = looked(spoilt, None)
     assert [request.tags["dagster/asset_partition_range_start"] for request in asked.run_requests] == ["2022-11-01"]
-    assert looked(asked.cursor).skip_message
+    assert looked(spoilt, asked.cursor).skip_message
+    assert looked(spoilt, "2").run_requests[0].run_key == "decision-3-2022-11-01"  # a cursor of an earlier version
+    assert looked(spoilt, "3").skip_message
+
+
+def test_a_decision_that_is_committed_late_asks_for_its_month_too(spoilt: Platform) -> None:
+    with spoilt.database.connect() as connection:
+        late, early, _ = read_quarantine(connection)
+    with spoilt.database.connect() as slow:
+        decide(slow, late.symbol, late.session, "rejected", "an analyst", "takes long")
+        with spoilt.database.connect() as connection:
+            decide(connection, early.symbol, early.session, "rejected", "an analyst", "wrong")
+        first = looked(spoilt, None)
+        assert [request.run_key for request in first.run_requests] == ["decision-2-2022-11-01"]
+        assert looked(spoilt, first.cursor).skip_message
+    second = looked(spoilt, first.cursor)
+    assert [request.run_key for request in second.run_requests] == ["decision-1-2022-11-01"]
+    assert looked(spoilt, second.cursor).skip_message

@@ -192,6 +192,9 @@ def test_yesterday_sent_again_is_refused_whole(listed: Platform) -> None:
     with pytest.raises(PayloadRefusedError, match="sent the session before again") as refused:
         load(listed, provider=StuckResource(name="bundled"))
     assert refused.value.rule == "mostly_unchanged"
+    assert listed.rows("SELECT provider, name, rule FROM payload_refusal") == [
+        ("bundled", "everything", "mostly_unchanged")
+    ]
     assert listed.rows("SELECT count(*) FROM price") == [(0,)]
 
 

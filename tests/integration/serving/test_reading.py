@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import httpx
 import numpy as np
@@ -12,8 +12,10 @@ import pytest
 
 from pipeline.store import materializations
 from pipeline.store.fx_rates import FX_RATE
+from pipeline.store.instruments import Listing, replace_instruments
 from pipeline.store.interest_rates import INTEREST_RATE
 from pipeline.store.prices import price_rows, replace_prices
+from pipeline.store.symbol_changes import rename_instrument, retire_instrument
 from pipeline.store.writing import Write, open_write
 from tests.integration.serving.running import Serve
 from tests.integration.serving.seeding import MONTHS, NOTICE, SESSIONS, Seeded
@@ -39,7 +41,44 @@ def test_instruments(api: httpx.Client) -> None:
         "currency": "USD",
         "exchange": "XNYS",
         "provider": "bundled",
+        "listed_from": None,
+        "delisted_on": None,
     }
+
+
+def test_a_symbol_and_a_day_name_who_had_it_then(own_seeded: Seeded, own_api: httpx.Client) -> None:
+    path = "/api/v1/instruments"
+    rename_instrument(own_seeded.database, "MSFT", "MSX", date(2022, 12, 1))
+    retire_instrument(own_seeded.database, "AAPL", date(2022, 12, 28))
+    reused = Listing("AAPL", "Apple Orchards", "stock", "Consumer Staples", "USD", "XNYS", "bundled")
+    with open_write(own_seeded.database, "instruments", "test", "1") as write:
+        replace_instruments(write, [reused])
+    listed = data(own_api.get(path))
+    assert [(i["symbol"], i["name"], i["listed_from"], i["delisted_on"]) for i in listed[:3]] == [
+        ("AAPL", "Apple", None, "2022-12-28"),
+        ("AAPL", "Apple Orchards", "2022-12-29", None),
+        ("MSX", "Microsoft", None, None),
+    ]
+    assert data(own_api.get(f"{path}/AAPL")) == listed[1]
+    assert data(own_api.get(f"{path}/AAPL@2022-12-28")) == listed[0]
+    assert data(own_api.get(f"{path}/MSFT@2022-11-30")) == data(own_api.get(f"{path}/MSX")) == listed[2]
+    assert data(own_api.get(f"{path}/AAPL/prices")) == []
+    assert len(data(own_api.get(f"{path}/AAPL@2013-05-01/prices"))) == 252
+    assert len(data(own_api.get(f"{path}/AAPL@2013-05-01/risk"))) == 3
+    assert data(own_api.get(f"{path}/MSFT@2013-05-01/forecasts"))["symbol"] == "MSX"
+    gone = own_api.get(f"{path}/MSFT")
+    assert gone.status_code == 404
+    assert gone.json()["remedy"] == "MSFT@2022-11-30 names the last that had it."
+
+
+def test_a_new_portfolio_holds_who_has_the_symbol_now(own_seeded: Seeded, own_api: httpx.Client) -> None:
+    retire_instrument(own_seeded.database, "AAPL", date(2022, 12, 28))
+    portfolio = {"name": "P", "rebalancing": "daily", "positions": [{"symbol": "AAPL", "target_weight": 1}]}
+    refused = own_api.post("/api/v1/portfolios", json=portfolio)
+    assert refused.status_code == 422
+    assert "no instrument has the symbol AAPL" in refused.json()["detail"]
+    held = data(own_api.get("/api/v1/portfolios/held"))
+    assert [position["symbol"] for position in held["positions"]] == ["AAPL", "MSFT"]
 
 
 def test_prices_are_the_newest_of_the_window_oldest_first(api: httpx.Client, seeded: Seeded) -> None:
@@ -161,6 +200,8 @@ def test_an_empty_database_has_no_notice(database, serve: Serve) -> None:
         ("/api/v1/portfolios/no-such/risk", 404),
         ("/api/v1/portfolios/99999999999999999999", 422),
         ("/api/v1/portfolios/UPPER", 422),
+        ("/api/v1/instruments/AAPL@2013-02-30", 404),
+        ("/api/v1/instruments/NONE@2013-05-01", 404),
         ("/api/v1/instruments/A%00", 422),
         ("/api/v1/instruments/A%ED%A0%80", 422),
         ("/api/v1/portfolios/a%00b", 422),

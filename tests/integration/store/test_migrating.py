@@ -4,12 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
+from alembic.config import Config
+from psycopg.errors import UniqueViolation
 from sqlalchemy import create_engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from pipeline.base.errors import DatabaseError
 from pipeline.store.engine import Database, sqlalchemy_url
+from pipeline.store.instruments import read_instruments
 from pipeline.store.migrating import alembic_config, migrate
+from pipeline.store.symbols import Spell, read_spells
 from pipeline.store.tables import all_tables
 
 
@@ -53,3 +58,49 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
 def _giving_up(address: str) -> str:
     """The address with a limit for each statement: two that wait for each other fail then, instead of hanging."""
     return f"{address}{'&' if '?' in address else '?'}options=-c%20statement_timeout%3D30s"
+
+
+def test_known_instruments_keep_their_symbols_from_the_start(new_empty_database: Callable[[], str]) -> None:
+    address = new_empty_database()
+    to_revision(address, command.upgrade, "0002")
+    with Database(address).connect() as connection:
+        connection.execute(
+            "INSERT INTO instrument (symbol, name, kind, sector, currency, exchange, provider, materialization_id)"
+            " SELECT symbol, symbol, 'stock', '', 'USD', 'XNYS', 'vendor', 7 FROM unnest('{FB,AAPL}'::text[]) AS symbol"
+        )
+    to_revision(address, command.upgrade, "0003")
+    with Database(address).connect() as connection:
+        assert [(i.id, i.symbol, i.delisted_on) for i in read_instruments(connection)] == [
+            (2, "AAPL", None),
+            (1, "FB", None),
+        ]
+        assert read_spells(connection) == [Spell("AAPL", 2, None, None), Spell("FB", 1, None, None)]
+        writers = connection.execute("SELECT DISTINCT materialization_id FROM instrument_symbol").fetchall()
+        assert writers == [(7,)]
+    to_revision(address, command.downgrade, "0002")
+    with Database(address).connect() as connection, pytest.raises(UniqueViolation):
+        connection.execute("UPDATE instrument SET symbol = 'FB'")
+    to_revision(address, command.upgrade, "0003")
+    with Database(address).connect() as connection:
+        assert len(read_spells(connection)) == 2
+
+
+def test_a_reused_symbol_cannot_go_back_to_the_older_schema(new_empty_database: Callable[[], str]) -> None:
+    address = new_empty_database()
+    to_revision(address, command.upgrade, "0003")
+    with Database(address).connect() as connection:
+        connection.execute(
+            "INSERT INTO instrument (symbol, name, kind, sector, currency, exchange, provider, materialization_id)"
+            " SELECT 'FB', name, 'stock', '', 'USD', 'XNYS', 'vendor', 1 FROM unnest('{old,new}'::text[]) AS name"
+        )
+    with pytest.raises(IntegrityError, match="instrument_symbol_key"):
+        to_revision(address, command.downgrade, "0002")
+
+
+def to_revision(address: str, move: Callable[[Config, str], None], revision: str) -> None:
+    """Bring a database to a revision of the schema."""
+    config = alembic_config()
+    engine = create_engine(sqlalchemy_url(address, "psycopg"), poolclass=NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        move(config, revision)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import pytest
 
 from pipeline.base.errors import ConflictError, NotFoundError
@@ -13,11 +14,13 @@ from pipeline.store.quarantine import (
     Decision,
     DecisionRow,
     QuarantinedRow,
+    SeenDecisions,
     count_quarantined,
     decide,
     read_decisions,
     read_quarantine,
     read_released,
+    read_unseen_decisions,
     replace_quarantine,
 )
 from pipeline.store.writing import open_write
@@ -138,3 +141,64 @@ def test_contradicting_rows_cannot_be_released(database: Database) -> None:
     with pytest.raises(ConflictError, match="contradict each other"):
         decided(database, "AAPL", "released")
     decided(database, "AAPL", "rejected")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE quarantine_decision SET decided_by = 'another'",
+        "DELETE FROM quarantine_decision",
+        "TRUNCATE quarantine_decision",
+        "MERGE INTO quarantine_decision USING (SELECT 1) AS one ON true WHEN MATCHED THEN UPDATE SET note = 'other'",
+    ],
+)
+def test_a_decision_cannot_be_changed_in_the_database(database: Database, change: str) -> None:
+    replace(database, [of("AAPL", -1.0)])
+    [made] = decided(database, "AAPL", "rejected")
+    with database.connect() as connection, pytest.raises(psycopg.errors.RestrictViolation, match="never changed"):
+        connection.execute(change)
+    with database.connect() as connection:
+        assert read_decisions(connection) == [made]
+
+
+# What a reader has seen ------------------------------------------------------------------------------------
+
+NOTHING_SEEN = SeenDecisions()
+
+
+def unseen(database: Database, seen: SeenDecisions) -> tuple[list[str], SeenDecisions]:
+    with database.connect() as connection:
+        decisions, now_seen = read_unseen_decisions(connection, seen)
+    return [decision.symbol for decision in decisions], now_seen
+
+
+def test_a_decision_that_is_committed_after_a_later_one_is_seen(database: Database) -> None:
+    replace(database, [of("AAPL", -1.0), of("MSFT", -2.0), of("KO", -3.0)])
+    with database.connect() as slow:
+        [first] = decide(slow, "AAPL", DAY, "rejected", "an analyst", "takes long")
+        [second] = decided(database, "MSFT", "rejected")
+        assert first.id < second.id
+        symbols, seen = unseen(database, NOTHING_SEEN)
+        assert symbols == ["MSFT"]
+        assert unseen(database, seen) == ([], seen)
+    symbols, seen = unseen(database, seen)
+    assert symbols == ["AAPL"]
+    decided(database, "KO", "rejected")
+    symbols, seen = unseen(database, seen)
+    assert symbols == ["KO"]
+    assert unseen(database, seen) == ([], seen)
+
+
+def test_what_has_been_seen_does_not_grow_for_ever(database: Database) -> None:
+    now = datetime.now(UTC)
+    with database.connect() as connection:
+        for number, age in enumerate([timedelta(days=30), timedelta(hours=25), timedelta(hours=23), timedelta(0)]):
+            connection.execute(
+                "INSERT INTO quarantine_decision (provider, symbol, session, rule, payload, decision, decided_by, note,"
+                " decided_at) VALUES ('vendor', %s, %s, 'spike', '{}', 'rejected', 'an analyst', 'wrong', %s)",
+                [f"S{number}", DAY, now - age],
+            )
+    symbols, seen = unseen(database, NOTHING_SEEN)
+    assert symbols == ["S0", "S1", "S2", "S3"]  # also what is old: a reader may have been away
+    assert seen == SeenDecisions(2, frozenset({3, 4}))
+    assert unseen(database, seen) == ([], seen)

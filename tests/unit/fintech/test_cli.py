@@ -16,6 +16,8 @@ COMMANDS = (
     "backfill",
     "migrate",
     "quarantine list",
+    "quarantine payloads",
+    "quarantine payload 0123abcd",
     "quarantine reject AAPL 2022-05-02 --by me --note why",
 )
 

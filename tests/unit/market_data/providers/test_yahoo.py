@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -97,8 +96,8 @@ def test_readers_are_told_that_the_use_is_personal() -> None:
     assert (YahooProvider(OPTIONS, download).notice or "").startswith("Personal use only")
 
 
-@pytest.mark.skipif(find_spec("yfinance") is not None, reason="the extra is installed here")
-def test_without_the_extra_the_provider_says_how_to_get_it() -> None:
+def test_without_the_extra_the_provider_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.market_data.providers.yahoo.find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match="yfinance, which is not installed") as caught:
         YahooProvider(OPTIONS)
     assert "fintech-platform[yahoo]" in caught.value.remedy

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.market_data.rules import Bars, Context
+from pipeline.base.types import FloatArray
+from pipeline.market_data.rules import Bars, Context, judge
 from pipeline.market_data.rules.moves import (
     MARKET_INSTRUMENTS,
     PRIOR_SESSIONS,
@@ -18,6 +19,8 @@ from pipeline.market_data.rules.moves import (
     before,
     log_moves,
     market_moves,
+    measured,
+    moves_of,
     next_of,
     sigma_before,
 )
@@ -52,6 +55,15 @@ def test_actions_before_the_first_bar_and_of_others_change_nothing() -> None:
     actions = actions_of((0, LONG[0], 2, 1, 0.0), (0, LONG[9], 2, 1, 0.0), (1, LONG[1], 5, 1, 0.0), symbols=("A", "B"))
     bars = together(traded([10.0, 10.0]), traded([10.0, 2.0], "B"))
     np.testing.assert_allclose(log_moves(bars, Context(LONG, actions)), [np.nan, 0.0, np.nan, 0.0], atol=1e-15)
+
+
+def test_actions_around_the_span_of_the_bars_change_nothing() -> None:
+    """A provider tells all of a history, a load has a few months; only what falls on the days between counts."""
+    bars = together(traded([10.0, 5.0], sessions=LONG[10:]), traded([8.0, 8.0, 4.0], "B", sessions=LONG[10:]))
+    around = [(index, LONG[day], 7, 1, 3.0) for index in (0, 1) for day in (0, 9, 10, 13, 50)]
+    inside = [(0, LONG[11], 2, 1, 0.0), (1, LONG[12], 3, 1, 0.0), (1, LONG[12], 2, 3, 0.0), (0, LONG[12], 9, 1, 1.0)]
+    moves = log_moves(bars, Context(LONG, actions_of(*around, *inside, symbols=("A", "B"))))
+    np.testing.assert_allclose(moves, [np.nan, 0.0, np.nan, 0.0, 0.0], atol=1e-15)
 
 
 def test_adjusted_closes_contain_their_actions() -> None:
@@ -106,6 +118,36 @@ def test_a_market_beyond_any_real_day_explains_nothing() -> None:
 def test_one_wild_instrument_hardly_moves_the_market() -> None:
     every = together(*(traded([100.0, 100.0], f"S{i:02d}") for i in range(19)), traded([1.0, 1000.0], "Z"))
     assert market_moves(every, log_moves(every, CONTEXT)).max() == pytest.approx(0.35 / 20)
+
+
+# Sharing ---------------------------------------------------------------------------------------------------
+
+
+def test_known_moves_are_those_of_the_very_bars_that_were_measured() -> None:
+    bars = together(*(traded(10.0 * 1.02 ** np.arange(4), f"S{i:02d}") for i in range(12)))
+    known = measured(bars, CONTEXT)
+    assert moves_of(bars, known) is known.moves
+    np.testing.assert_array_equal(known.moves.total, log_moves(bars, CONTEXT))
+    np.testing.assert_array_equal(known.moves.market, market_moves(bars, known.moves.total))
+    np.testing.assert_allclose(known.moves.own[~bars.is_first], 0.0, atol=1e-15)
+    for others in (bars.take(np.arange(len(bars))), bars.take(~bars.is_first)):
+        np.testing.assert_array_equal(moves_of(others, known).total, log_moves(others, CONTEXT))
+
+
+def test_moves_are_measured_again_only_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    def counting(bars: Bars, context: Context) -> FloatArray:
+        lengths.append(len(bars))
+        return log_moves(bars, context)
+
+    monkeypatch.setattr("pipeline.market_data.rules.moves.log_moves", counting)
+    close = 100 + np.arange(80) % 7
+    judge(traded(close), Context(LONG))
+    assert lengths == [80]
+    lengths.clear()
+    judge(traded(np.where(np.arange(80) == 60, 500.0, close)), Context(LONG))  # a spike
+    assert lengths == [80, 79]
 
 
 # Windows ---------------------------------------------------------------------------------------------------

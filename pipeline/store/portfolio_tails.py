@@ -1,0 +1,52 @@
+"""Value at risk and expected shortfall of portfolios by every method: one row a portfolio, session and method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from psycopg import Connection
+from sqlalchemy import Double, Integer, SmallInteger, Table, Text
+
+from pipeline.store.reading import Window, read_newest
+from pipeline.store.schema import LOSS, METADATA, SESSIONS, column, key, session_key, writer
+
+PORTFOLIO_TAIL = Table(
+    "portfolio_tail",
+    METADATA,
+    key("portfolio_id", Integer(), "Portfolio."),
+    session_key(),
+    key("method", Text(), "How the tail is estimated, such as filtered_historical."),
+    column("window_sessions", SmallInteger(), "Returns that were used.", SESSIONS, nullable=False),
+    column("var_95_1d", Double(), "Value at risk of the next session, 95 %.", LOSS),
+    column("var_975_1d", Double(), "Value at risk of the next session, 97.5 %.", LOSS),
+    column("var_99_1d", Double(), "Value at risk of the next session, 99 %.", LOSS),
+    column("es_95_1d", Double(), "Expected shortfall of the next session, 95 %.", LOSS),
+    column("es_975_1d", Double(), "Expected shortfall of the next session, 97.5 %.", LOSS),
+    column("es_99_1d", Double(), "Expected shortfall of the next session, 99 %.", LOSS),
+    column("reason", Text(), "Why figures are missing; empty when all are there."),
+    writer(),
+    comment="Value at risk and expected shortfall of every portfolio's holdings, by every method.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TailRow:
+    """One method on one session; None where `reason` says why."""
+
+    session: date
+    method: str
+    window_sessions: int
+    var_95_1d: float | None
+    var_975_1d: float | None
+    var_99_1d: float | None
+    es_95_1d: float | None
+    es_975_1d: float | None
+    es_99_1d: float | None
+    reason: str | None
+    materialization_id: int
+
+
+def read_portfolio_tails(connection: Connection, portfolio_id: int, window: Window) -> list[TailRow]:
+    """The newest rows of a portfolio inside a window, oldest first; a row a session and method."""
+    return read_newest(connection, PORTFOLIO_TAIL, {"portfolio_id": portfolio_id}, window, TailRow)
