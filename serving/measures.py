@@ -17,9 +17,13 @@ class MeasureValues(Row):
 
     cagr: float | None
     volatility: float | None
+    volatility_ewma: float | None
     sharpe_ratio: float | None
     sortino_ratio: float | None
     max_drawdown: float | None
+    average_drawdown: float | None
+    ulcer_index: float | None
+    cdar_95: float | None
     calmar_ratio: float | None
     skewness: float | None
     excess_kurtosis: float | None
@@ -28,6 +32,12 @@ class MeasureValues(Row):
     es_975_1d: float | None
     es_99_1d: float | None
     beta: float | None
+    alpha: float | None
+    r_squared: float | None
+    tracking_error: float | None
+    information_ratio: float | None
+    up_capture: float | None
+    down_capture: float | None
 
 
 @described_by(INSTRUMENT_RISK)

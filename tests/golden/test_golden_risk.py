@@ -71,9 +71,13 @@ def test_the_prices_are_the_ones_the_values_were_made_from(market: Market) -> No
 APPLE = {
     "cagr": 0.205534654884,  # (p.AAPL.iloc[-1] / p.AAPL.iloc[0]) ** (252 / len(a)) - 1
     "volatility": 0.434152781147,  # a.std() * 252 ** 0.5
+    "volatility_ewma": 0.358772994849,  # (a**2).ewm(alpha=0.06).mean().iloc[-1] ** 0.5 * 252 ** 0.5
     "sharpe_ratio": 0.652042533136,  # a.mean() / a.std() * 252 ** 0.5
     "sortino_ratio": 0.955908427747,  # a.mean() / (a.clip(upper=0) ** 2).mean() ** 0.5 * 252 ** 0.5
     "max_drawdown": -0.818098720293,  # -max_drawdown(get_drawdowns(a.values, compounded=True)) of skfolio.measures
+    "average_drawdown": -0.285182416577,  # d = get_drawdowns(a.values, compounded=True); -average_drawdown(d), skfolio
+    "ulcer_index": 0.383078682224,  # skfolio.measures.ulcer_index(d)
+    "cdar_95": 0.782821757418,  # skfolio.measures.cdar(d, beta=0.95)
     "calmar_ratio": 0.205534654884 / 0.818098720293,
     "skewness": -0.392415451797,  # skfolio.measures.skew(a.values)
     "excess_kurtosis": 23.304678431592,  # skfolio.measures.kurtosis(a.values) - 3
@@ -81,7 +85,13 @@ APPLE = {
     "var_99_1d": 0.068627450980,  # skfolio.measures.value_at_risk(a.values, beta=0.99)
     "es_975_1d": 0.074248386068,  # skfolio.measures.cvar(a.values, beta=0.975)
     "es_99_1d": 0.097631828425,  # skfolio.measures.cvar(a.values, beta=0.99)
-    "beta": 1.154127688952,  # np.polyfit(load_sp500_index().SP500.pct_change().dropna(), a, 1)[0]
+    "beta": 1.154127688952,  # b = load_sp500_index().SP500.pct_change().dropna(); np.polyfit(b, a, 1)[0]
+    "alpha": 0.181387764167,  # scipy.stats.linregress(b, a).intercept * 252
+    "r_squared": 0.236557036490,  # scipy.stats.linregress(b, a).rvalue ** 2
+    "tracking_error": 0.380388644376,  # (a - b).std() * 252 ** 0.5
+    "information_ratio": 0.512552208608,  # (a - b).mean() / (a - b).std() * 252 ** 0.5
+    "up_capture": 1.279363813789,  # (gmean(1 + a[b > 0]) - 1) / (gmean(1 + b[b > 0]) - 1), scipy.stats.gmean
+    "down_capture": 1.174038778532,  # the same with b < 0
 }
 
 

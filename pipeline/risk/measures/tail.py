@@ -25,7 +25,7 @@ def historical_var(returns: FloatArray, confidence: float) -> FloatArray:
     FloatArray
         (...) loss as a positive fraction of value; negative if even that scenario earns.
     """
-    return _tail_losses(returns, confidence)[..., 0]
+    return tail_losses(returns, confidence)[..., 0]
 
 
 def historical_es(returns: FloatArray, confidence: float) -> FloatArray:
@@ -46,24 +46,24 @@ def historical_es(returns: FloatArray, confidence: float) -> FloatArray:
     FloatArray
         (...) loss as a positive fraction of value.
     """
-    losses = _tail_losses(returns, confidence)
+    losses = tail_losses(returns, confidence)
     sessions = returns.shape[-1]
     weights = np.full(losses.shape[-1], 1.0 / sessions)
-    weights[0] = _rank(sessions, confidence) / sessions - confidence
+    weights[0] = quantile_rank(sessions, confidence) / sessions - confidence
     shortfall: FloatArray = np.sum(losses * (weights / (1.0 - confidence)), axis=-1)
     # With a flat tail the weighted mean can round to an ulp below the value at risk.
     return np.maximum(shortfall, losses[..., 0])
 
 
-def _rank(sessions: int, confidence: float) -> int:
-    """⌈αn⌉, with products such as 0.28 × 25 not lifted over the integer by rounding."""
+def quantile_rank(sessions: int, confidence: float) -> int:
+    """⌈αn⌉, from 1, with products such as 0.28 × 25 not lifted over the integer by rounding."""
     if not 0.0 < confidence < 1.0:
         raise MeasureInputError(f"confidence={confidence}: give a fraction between 0 and 1, such as 0.99")
     return max(1, math.ceil(confidence * sessions - 1e-9))
 
 
-def _tail_losses(returns: FloatArray, confidence: float) -> FloatArray:
+def tail_losses(returns: FloatArray, confidence: float) -> FloatArray:
     """(..., n - ⌈αn⌉ + 1) ascending losses from the value at risk upwards."""
-    first = _rank(returns.shape[-1], confidence) - 1
+    first = quantile_rank(returns.shape[-1], confidence) - 1
     losses = np.partition(-returns, first, axis=-1)[..., first:]
     return np.sort(losses, axis=-1)

@@ -76,8 +76,9 @@ def test_scaling_the_returns_scales_the_measure_as_registered(measure: Measure, 
     scaled = Windows(windows.returns * factor, windows.scenarios * factor, windows.benchmark)
     before, after = measure.compute(windows, SPEC), measure.compute(scaled, SPEC)
     if measure.scaling == "compounded":
-        assert not np.isclose(after, before, rtol=1e-4).any()
-        assert not np.isclose(after, before * factor, rtol=1e-4).any()
+        # One of forty may come close by chance.
+        assert np.isclose(after, before, rtol=1e-4).sum() <= 1
+        assert np.isclose(after, before * factor, rtol=1e-4).sum() <= 1
     else:
         multiple = {"linear": factor, "invariant": 1.0}[measure.scaling]
         np.testing.assert_allclose(after, before * multiple, rtol=1e-9)

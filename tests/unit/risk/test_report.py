@@ -31,6 +31,12 @@ def assert_same_rows(one: list[FloatArray], other: list[FloatArray]) -> None:
         assert same(mine, yours), name
 
 
+def assert_close_rows(one: list[FloatArray], other: list[FloatArray]) -> None:
+    """To the rounding of numpy's sums: the report computes by kernels, which are exact up to their last step."""
+    for name, mine, yours in zip(NAMES, one, other, strict=True):
+        np.testing.assert_allclose(mine, yours, rtol=1e-11, atol=1e-13, err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def whole() -> RollingReport:
     return rolling_report(RETURNS, BENCHMARK, slice(0, END), SPEC)
@@ -40,7 +46,7 @@ def test_a_row_is_the_measure_of_its_window_alone(whole: RollingReport) -> None:
     for row in (21, 22, 500, BLOCK_ROWS + 20, BLOCK_ROWS + 21, END - 1):
         window = slice(row - 21, row)
         alone = measure(Windows(RETURNS[window], RETURNS[window], BENCHMARK[window]), SPEC)
-        assert_same_rows([np.atleast_1d(alone[name]) for name in NAMES], rows_of(whole, slice(row, row + 1)))
+        assert_close_rows([np.atleast_1d(alone[name]) for name in NAMES], rows_of(whole, slice(row, row + 1)))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,8 @@ def test_measure_gives_every_registered_measure_in_order() -> None:
 
 def test_the_latest_report_is_the_last_row(whole: RollingReport) -> None:
     latest = latest_report(RETURNS, BENCHMARK, SPEC)
-    assert latest == {name: whole.values[name][-1] for name in NAMES}
+    assert list(latest) == NAMES
+    assert_close_rows([np.array([value]) for value in latest.values()], rows_of(whole, slice(-1, None)))
 
 
 def test_the_latest_report_of_a_short_series_is_refused() -> None:
@@ -148,7 +155,7 @@ def test_a_portfolio_is_measured_by_its_returns_and_its_tail_by_today_s_weights(
     for row in (21, 22, 250, 399):
         windows = Windows(held.returns[row - 21 : row], scenario_returns(held, row, 21))
         alone = measure(windows, SPEC)
-        assert_same_rows([np.atleast_1d(alone[name]) for name in NAMES], rows_of(report, slice(row, row + 1)))
+        assert_close_rows([np.atleast_1d(alone[name]) for name in NAMES], rows_of(report, slice(row, row + 1)))
 
 
 @pytest.mark.parametrize("policy", REBALANCING_POLICIES)

@@ -1,0 +1,264 @@
+"""The seven methods of value at risk by name, each with its expected shortfall, horizons and rolling forecasts.
+
+A new method is a function in its family's file and an entry in `VAR_METHODS`; it inherits the property
+tests of ``tests/unit/risk/test_value_at_risk.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+
+from pipeline.base.types import FloatArray
+from pipeline.risk.measures import filtered_tail, parametric_tail, simulated_tail
+from pipeline.risk.measures.errors import MeasureInputError
+from pipeline.risk.measures.tail import historical_es, historical_var
+from pipeline.risk.measures.tail_spec import Scaling, TailEstimate, TailSpec
+from pipeline.risk.measures.windows import require_returns, rolling
+
+Estimator: TypeAlias = Callable[[FloatArray, TailSpec], TailEstimate]
+
+_ROWS_AT_A_TIME = 512
+"""Windows estimated together: a few MiB, which stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class VarMethod:
+    """A way to estimate value at risk and expected shortfall.
+
+    Parameters
+    ----------
+    name
+        As in fields and documents.
+    estimate_session
+        From windows (..., n) of returns to the figures of one period of the same length.
+    estimate_paths
+        From windows of one-session returns to the figures of a compounded simulated horizon; None if the
+        method does not simulate.
+    overlapping
+        Whether `estimate_session` may be given overlapping returns of several sessions. Not where it models how
+        volatility follows from one session to the next.
+    minimum_sessions
+        Returns without which there is no figure.
+    description
+        One plain sentence.
+    source
+        Where the formula is published.
+    undefined_because
+        Why the figures may be NaN; None if they never are.
+    """
+
+    name: str
+    estimate_session: Estimator
+    estimate_paths: Estimator | None
+    overlapping: bool
+    minimum_sessions: int
+    description: str
+    source: str
+    undefined_because: str | None = None
+
+    @property
+    def scalings(self) -> tuple[Scaling, ...]:
+        """How this method reaches several sessions."""
+        offered: list[Scaling] = ["overlapping"] if self.overlapping else []
+        offered += ["square_root_of_time"]
+        offered += ["simulation"] if self.estimate_paths is not None else []
+        return tuple(offered)
+
+    def estimate(self, returns: FloatArray, spec: TailSpec) -> TailEstimate:
+        """Value at risk and expected shortfall over the horizon of `spec`.
+
+        Parameters
+        ----------
+        returns
+            (..., n) simple returns of one session each, oldest first.
+
+        Returns
+        -------
+        TailEstimate
+            (...) each: positive losses as fractions of value.
+
+        Raises
+        ------
+        MeasureInputError
+            For returns that are too few, NaN, infinite or below -1, or a scaling that the method lacks.
+        """
+        self.require(spec)
+        require_returns(returns, self.returns_needed(spec))
+        return self._estimated(np.ascontiguousarray(returns), spec)
+
+    def require(self, spec: TailSpec) -> None:
+        """Refuse a way to several sessions that the method does not have."""
+        if spec.horizon_sessions > 1 and spec.scaling not in self.scalings:
+            raise MeasureInputError(
+                f"scaling={spec.scaling}: {self.name} does not reach {spec.horizon_sessions} sessions that way;"
+                f" choose {' or '.join(self.scalings)}"
+            )
+
+    def returns_needed(self, spec: TailSpec) -> int:
+        """Returns of one session that the horizon asks for."""
+        overlap = spec.horizon_sessions - 1 if spec.scaling == "overlapping" else 0
+        return self.minimum_sessions + overlap
+
+    def _estimated(self, returns: FloatArray, spec: TailSpec) -> TailEstimate:
+        if spec.horizon_sessions == 1:
+            return self.estimate_session(returns, spec)
+        if spec.scaling == "overlapping":
+            return self.estimate_session(overlapping_returns(returns, spec.horizon_sessions), spec)
+        if spec.scaling == "simulation" and self.estimate_paths is not None:
+            return self.estimate_paths(returns, spec)
+        return self.estimate_session(returns, replace(spec, horizon_sessions=1)).scaled_to(spec.horizon_sessions)
+
+
+def overlapping_returns(returns: FloatArray, horizon_sessions: int) -> FloatArray:
+    """Compounded return of every run of `horizon_sessions` sessions.
+
+    Parameters
+    ----------
+    returns
+        (..., n) simple returns of one session.
+
+    Returns
+    -------
+    FloatArray
+        (..., n - `horizon_sessions` + 1).
+    """
+    count = returns.shape[-1] - horizon_sessions + 1
+    growth = np.ones((*returns.shape[:-1], count))
+    for ahead in range(horizon_sessions):
+        growth *= 1.0 + returns[..., ahead : ahead + count]
+    return growth - 1.0
+
+
+def rolling_forecasts(
+    returns: FloatArray, method: VarMethod, spec: TailSpec, window_sessions: int, rows: range
+) -> TailEstimate:
+    """What the method said before each session, from the window that ends on the session before.
+
+    Parameters
+    ----------
+    returns
+        (t,) simple returns of one session.
+    window_sessions
+        Returns in each window.
+    rows
+        Positions i in `returns`, consecutive: the forecast for i reads ``returns[i - window_sessions : i]`` and
+        nothing else, so its bits depend neither on earlier nor on later history. The last may be t, the
+        session to come. Over several sessions the loss from i on is forecast.
+
+    Returns
+    -------
+    TailEstimate
+        (m,) each.
+
+    Raises
+    ------
+    MeasureInputError
+        If a row has fewer returns before it than the window, or the window fewer than the method needs.
+    """
+    method.require(spec)
+    _require_rows(returns, method.returns_needed(spec), window_sessions, rows)
+    if len(rows) == 0:
+        return TailEstimate(np.empty(0), np.empty(0))
+    used = require_returns(returns[rows.start - window_sessions : rows.stop - 1])
+    parts = [
+        method._estimated(rolling(used[first : first + window_sessions + taken - 1], window_sessions), spec)
+        for first in range(0, len(rows), _ROWS_AT_A_TIME)
+        for taken in (min(_ROWS_AT_A_TIME, len(rows) - first),)
+    ]
+    return TailEstimate(np.concatenate([part.var for part in parts]), np.concatenate([part.es for part in parts]))
+
+
+def _require_rows(returns: FloatArray, needed: int, window_sessions: int, rows: range) -> None:
+    if returns.ndim != 1:
+        raise MeasureInputError(f"returns: {returns.ndim} dimensions; give one series")
+    if window_sessions < needed:
+        raise MeasureInputError(f"window_sessions={window_sessions}: the method needs at least {needed}")
+    if rows.step != 1:
+        raise MeasureInputError(f"rows: step {rows.step}; give consecutive sessions")
+    if len(rows) and not window_sessions <= rows.start < rows.stop <= len(returns) + 1:
+        raise MeasureInputError(
+            f"rows: {rows.start} to {rows.stop - 1}, but a window of {window_sessions} of {len(returns)} returns ends"
+            f" before rows {window_sessions} to {len(returns)}; choose among these or give a longer history"
+        )
+
+
+def _historical(returns: FloatArray, spec: TailSpec) -> TailEstimate:
+    return TailEstimate(historical_var(returns, spec.confidence), historical_es(returns, spec.confidence))
+
+
+_METHODS = (
+    VarMethod(
+        name="historical",
+        estimate_session=_historical,
+        estimate_paths=None,
+        overlapping=True,
+        minimum_sessions=1,
+        description="The loss that past returns exceeded as rarely as asked, each counting the same.",
+        source="Order statistic ⌈αn⌉; Rockafellar & Uryasev (2002), proposition 8",
+    ),
+    VarMethod(
+        name="gaussian",
+        estimate_session=parametric_tail.gaussian_tail,
+        estimate_paths=None,
+        overlapping=True,
+        minimum_sessions=2,
+        description="The tail of a normal law with the sample's mean and standard deviation.",
+        source="McNeil, Frey & Embrechts (2015), section 2.3",
+    ),
+    VarMethod(
+        name="cornish_fisher",
+        estimate_session=parametric_tail.cornish_fisher_tail,
+        estimate_paths=None,
+        overlapping=True,
+        minimum_sessions=4,
+        description="The normal tail bent by skewness and kurtosis, where the bent law exists.",
+        source="Cornish & Fisher (1938); Zangari (1996); domain and ES: Maillard (2012)",
+        undefined_because="outside_cornish_fisher_domain",
+    ),
+    VarMethod(
+        name="student_t",
+        estimate_session=parametric_tail.student_t_tail,
+        estimate_paths=None,
+        overlapping=True,
+        minimum_sessions=30,
+        description="The tail of a Student-t law fitted by maximum likelihood.",
+        source="McNeil, Frey & Embrechts (2015), section 2.3; fit: Lange, Little & Taylor (1989)",
+        undefined_because="most_returns_are_equal",
+    ),
+    VarMethod(
+        name="ewma",
+        estimate_session=filtered_tail.ewma_tail,
+        estimate_paths=filtered_tail.ewma_paths_tail,
+        overlapping=False,
+        minimum_sessions=filtered_tail.WARM_UP_SESSIONS,
+        description="The tail of a normal law with mean 0 and exponentially weighted volatility.",
+        source="RiskMetrics Technical Document, 4th edition (1996), chapter 5",
+    ),
+    VarMethod(
+        name="filtered_historical",
+        estimate_session=filtered_tail.filtered_historical_tail,
+        estimate_paths=filtered_tail.filtered_historical_paths_tail,
+        overlapping=False,
+        minimum_sessions=3 * filtered_tail.WARM_UP_SESSIONS,
+        description="Past returns rescaled from the volatility of their day to today's.",
+        source="Barone-Adesi, Giannopoulos & Vosper (1999)",
+    ),
+    VarMethod(
+        name="monte_carlo",
+        estimate_session=simulated_tail.monte_carlo_tail,
+        estimate_paths=simulated_tail.monte_carlo_tail,
+        overlapping=False,
+        minimum_sessions=30,
+        description="The tail of simulated sessions from a law fitted to the window, with its standard error.",
+        source="Glasserman (2003), chapter 9; draws: Bailey (1994)",
+        undefined_because="most_returns_are_equal",
+    ),
+)
+
+VAR_METHODS: Mapping[str, VarMethod] = MappingProxyType({method.name: method for method in _METHODS})
+"""Every method by its name."""
