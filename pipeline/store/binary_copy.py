@@ -95,16 +95,18 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return contiguous.view(np.uint8).reshape(len(contiguous), contiguous.dtype.itemsize)
 
 
-def copy_in(connection: Connection, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
+def copy_in(connection: Connection, table: str, columns: Mapping[str, NDArray[Any]], *, freeze: bool = False) -> None:
     """Append columns to a table by one binary COPY.
 
     Parameters
     ----------
     columns
         As `encode` takes them; the names are the table's.
+    freeze
+        Show the rows to transactions that began before this one, too; only for a table that this one made.
     """
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY, FREEZE {})").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Literal(freeze)
     )
     with connection.cursor().copy(statement) as copy:
         for block in encode(columns):

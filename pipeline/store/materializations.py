@@ -139,12 +139,14 @@ def read_partition_states(connection: Connection, asset: str) -> dict[date, Part
     return {row[0]: PartitionState(*row) for row in rows}
 
 
-def read_digests(connection: Connection, asset: str) -> dict[date, bytes]:
-    """The digest of what was last offered for each partition of an asset, by month."""
-    rows = connection.execute(
-        "SELECT month, digest FROM asset_partition WHERE asset = %s AND digest IS NOT NULL", [asset]
-    )
-    return {month: bytes(digest) for month, digest in rows}
+def read_digests(connection: Connection, asset: str, months: Iterable[date]) -> dict[date, bytes]:
+    """The digests of what was last offered for some partitions of an asset, by month."""
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(
+            "SELECT month, digest FROM asset_partition WHERE asset = %s AND month = ANY(%s) AND digest IS NOT NULL",
+            [asset, list(months)],
+        )
+        return {month: bytes(digest) for month, digest in rows}
 
 
 def finish(connection: Connection, materialization_id: int) -> None:

@@ -14,8 +14,9 @@ from psycopg import Connection
 from sqlalchemy import Integer, LargeBinary, Table
 
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
+from pipeline.store.offering import Columns
 from pipeline.store.schema import METADATA, column, session_key, writer
-from pipeline.store.writing import Columns, Write
+from pipeline.store.writing import Write
 
 PRICE_BLOCK = Table(
     "price_block",

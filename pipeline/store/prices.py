@@ -16,11 +16,12 @@ from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.binary_copy import copy_out
 from pipeline.store.corporate_actions import read_adjustments
 from pipeline.store.instruments import read_price_scales
+from pipeline.store.offering import Columns, Span
 from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
 from pipeline.store.price_blocks import Block, read_blocks, refresh_blocks
 from pipeline.store.reading import Window
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
-from pipeline.store.writing import Columns, Span, Write, WriteOutcome, replace_rows
+from pipeline.store.writing import Write, WriteOutcome, replace_rows
 
 PRICES = "prices"
 """Asset that writes the table."""

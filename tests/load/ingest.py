@@ -34,6 +34,8 @@ from tests.load.universe import Universe, make_universe
 T = TypeVar("T")
 
 ROUNDS = 3
+REVISED_SHARE = 0.01
+"""Bars that a vendor has corrected since the last load, in a rebuild."""
 DAILY_ROUNDS = 5
 DAILY_INSTRUMENTS = 500
 JUDGED_SESSIONS = 160
@@ -42,30 +44,33 @@ JUDGED_SESSIONS = 160
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A database with the universe, and the seconds that a load and psql took."""
+    """A database with the universe, and the seconds that loads and psql took."""
 
     database: Database
     first: float
     again: float
     again_written: int
+    rebuilt: float
     copied: float
 
 
 def measure() -> Figures:
-    """First load, re-load and daily refresh of 3.8 M bars; panels of all of them; one instrument's year."""
+    """First load, re-load, rebuild and daily refresh of 3.8 M bars; panels of all of them; one instrument's year."""
     universe = make_universe(LARGE)
     with prepared_server() as server, tempfile.TemporaryDirectory(prefix="fintech-bench-") as folder:
         rounds = [_round(server, number, universe, Path(folder) / "bars.tsv") for number in range(ROUNDS)]
-        database = rounds[-1].database
+        database, months = rounds[-1].database, _months_of(universe.bars)
         return {
             "bars": len(universe.bars),
             "copy_s": statistics.median(r.copied for r in rounds),
             "first_load_vs_copy": statistics.median(r.first / r.copied for r in rounds),
             "reload_vs_copy": statistics.median(r.again / r.copied for r in rounds),
             "reload_rows_written": max(r.again_written for r in rounds),
+            "rebuild_vs_copy": statistics.median(r.rebuilt / r.copied for r in rounds),
             "daily_500_ms": 1e3 * _daily_seconds(database, universe),
             **_panel_figures(database, universe),
             "one_year_server_ms": _one_year_ms(database),
+            "rebuild_all_vs_copy": _rebuild_seconds(database, universe, months, 1.0) / rounds[-1].copied,
         }
 
 
@@ -91,7 +96,28 @@ def _round(server: str, number: int, universe: Universe, file: Path) -> Loaded:
     again, outcome = _timed(lambda: load(database, universe, universe.bars, months))
     with psycopg.connect(libpq_url(database.url), autocommit=True) as connection:
         connection.execute("DROP TABLE copied")
-    return Loaded(database, first, again, outcome.written, copied)
+    rebuilt = _rebuild_seconds(database, universe, months, REVISED_SHARE)
+    return Loaded(database, first, again, outcome.written, rebuilt, copied)
+
+
+def _rebuild_seconds(database: Database, universe: Universe, months: MonthRange, share: float) -> float:
+    """Time to load all bars again, a share of them, spread over all instruments and sessions, with another volume.
+
+    Raises
+    ------
+    RuntimeError
+        If the rows that were replaced are not kept.
+    """
+    is_revised = np.random.default_rng(7).random(len(universe.bars)) < share
+    bars = replace(universe.bars, volume=universe.bars.volume + np.where(is_revised, share, 0.0))
+    with database.connect() as connection:
+        connection.execute("TRUNCATE price_history")
+    seconds, outcome = _timed(lambda: load(database, universe, bars, months))
+    with database.connect() as connection:
+        kept = connection.execute("SELECT count(*) FROM price_history").fetchone()[0]
+    if kept != outcome.revised or abs(kept - is_revised.sum()) > 0.01 * is_revised.sum():
+        raise RuntimeError(f"{kept} rows are kept of {outcome.revised} revised and {is_revised.sum()} offered")
+    return seconds
 
 
 def load(database: Database, universe: Universe, bars: Bars, months: MonthRange) -> WriteOutcome:

@@ -19,8 +19,9 @@ from pipeline.base.types import MonthRange
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, with_database
 from pipeline.store.migrating import migrate
+from pipeline.store.offering import Columns
 from pipeline.store.prices import price_rows, replace_prices
-from pipeline.store.writing import Columns, WriteOutcome, open_write
+from pipeline.store.writing import WriteOutcome, open_write
 
 MONTHS = MonthRange(date(2020, 1, 1), date(2022, 12, 1))
 Victims = Callable[[psycopg.Connection], list[int]]

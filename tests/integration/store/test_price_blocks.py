@@ -10,8 +10,9 @@ import pytest
 from pipeline.base.types import MonthRange
 from pipeline.store import prices as store_prices
 from pipeline.store.engine import Database
+from pipeline.store.offering import Columns
 from pipeline.store.prices import PricePanel, price_rows, read_price_panel, replace_prices
-from pipeline.store.writing import Columns, open_write
+from pipeline.store.writing import open_write
 
 SPRING = MonthRange(date(2022, 3, 1), date(2022, 5, 1))
 DAYS = np.arange("2022-03-01", "2022-06-01", dtype="datetime64[D]")

@@ -6,8 +6,9 @@ import pytest
 from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.materializations import PartitionState, count_rows, read_partition_states
+from pipeline.store.offering import Columns
 from pipeline.store.prices import PRICE, price_rows
-from pipeline.store.writing import Columns, WriteOutcome, concatenated, open_write
+from pipeline.store.writing import WriteOutcome, concatenated, open_write
 
 MAY = MonthRange(date(2022, 5, 1), date(2022, 5, 1))
 MAY_AND_JUNE = MonthRange(date(2022, 5, 1), date(2022, 6, 1))

@@ -1,0 +1,274 @@
+"""A large table built anew beside the one in use: what a change in place gives, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import IsolationLevel
+
+from pipeline.base.types import MonthRange
+from pipeline.store import rebuilding, writing
+from pipeline.store.engine import Database
+from pipeline.store.offering import Columns
+from pipeline.store.prices import price_rows, replace_prices
+from pipeline.store.writing import WriteOutcome, open_write
+
+MONTHS = MonthRange(date(2022, 1, 1), date(2022, 6, 1))
+DAYS = np.arange("2022-01-01", "2022-07-01", dtype="datetime64[D]")
+INSTRUMENTS = 12
+ALWAYS, NEVER = 0.0, 2.0
+"""Shares of new rows from which on a table is built anew."""
+
+
+@pytest.fixture(autouse=True)
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "BULK_ROWS", 50)
+    monkeypatch.setattr(writing, "REBUILT_SHARE", ALWAYS)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Keys and closes of a whole table."""
+
+    instrument_id: np.ndarray
+    session: np.ndarray
+    close: np.ndarray
+
+    @property
+    def rows(self) -> Columns:
+        return price_rows(self.instrument_id, self.session, 1, {"close": self.close})
+
+
+def offer(seed: int, left_out: float = 0.1) -> Offer:
+    """Some of all keys, in any order; closes of few values, so that many rows of two offers agree."""
+    rng = np.random.default_rng(seed)
+    ids = np.repeat(np.arange(1, INSTRUMENTS + 1, dtype=np.int32), len(DAYS))
+    kept = rng.permutation(np.flatnonzero(rng.random(len(ids)) >= left_out))
+    close = rng.integers(1, 4, len(ids)) * 0.1
+    return Offer(ids[kept], np.tile(DAYS, INSTRUMENTS)[kept], close[kept])
+
+
+def write(database: Database, rows: Columns) -> WriteOutcome:
+    with open_write(database, "prices", "run", "v1") as opened:
+        return replace_prices(opened, rows, MONTHS)
+
+
+def contents(database: Database) -> dict[str, list[tuple]]:
+    with database.connect() as connection:
+        return {
+            table: connection.execute(f"SELECT t.* FROM {table} AS t ORDER BY t::text").fetchall()
+            for table in ("price", "price_history", "price_block", "asset_partition")
+        }
+
+
+def table_number(database: Database) -> int:
+    """Which another table of the same name does not have."""
+    with database.connect() as connection:
+        return connection.execute("SELECT 'price'::regclass::oid::int8").fetchone()[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_gives_what_a_change_in_place_gives(
+    new_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    results = []
+    for share in (ALWAYS, NEVER, None):
+        database = new_database()
+        if share is None:  # row by row, as small offers are compared
+            monkeypatch.setattr(writing, "BULK_ROWS", 10**9)
+        else:
+            monkeypatch.setattr(writing, "REBUILT_SHARE", share)
+        outcomes = [write(database, offer(10 * seed).rows)]
+        before = table_number(database)
+        outcomes += [write(database, offer(10 * seed + number).rows) for number in (1, 2)]
+        assert (table_number(database) != before) == (share == ALWAYS)
+        results.append((outcomes, contents(database)))
+    for outcomes, tables in results[1:]:
+        assert outcomes == results[0][0]
+        for name, rows in tables.items():
+            assert rows == results[0][1][name], name
+    last = results[0][0][-1]
+    assert min(last.inserted, last.revised, last.unchanged, last.deleted) > 0
+
+
+def test_few_deletions_alone_are_found(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the session of one that is revised, too."""
+    monkeypatch.setattr(writing, "REBUILT_SHARE", NEVER)
+    whole = offer(0, left_out=0.0)
+    write(database, whole.rows)
+    close = np.where((whole.session == DAYS[3]) & (whole.instrument_id == 2), 9.0, whole.close)
+    gone = (whole.instrument_id == 5) & np.isin(whole.session, DAYS[[3, 100]])
+    outcome = write(database, Offer(whole.instrument_id[~gone], whole.session[~gone], close[~gone]).rows)
+    assert (outcome.inserted, outcome.revised, outcome.deleted) == (0, 1, 2)
+    assert outcome.unchanged == len(close) - 3
+    assert outcome.changed_months == {date(2022, 1, 1), date(2022, 4, 1)}
+
+
+def test_the_second_rebuild_writes_nothing(database: Database) -> None:
+    write(database, offer(1).rows)
+    write(database, offer(2).rows)
+    before, number = contents(database)["price"], table_number(database)
+    turned = {name: values[::-1] for name, values in offer(2).rows.items()}
+    for rows in (offer(2).rows, turned):
+        outcome = write(database, rows)
+        assert (outcome.written, outcome.changed_months) == (0, frozenset())
+        assert (contents(database)["price"], table_number(database)) == (before, number)
+
+
+CATALOG = """
+SELECT 'table', relname, relowner::regrole::text, relpersistence::text, relacl::text, reloptions::text,
+    relreplident::text, obj_description(oid, 'pg_class') FROM pg_class WHERE oid = 'price'::regclass
+UNION ALL
+SELECT 'column', attname, attnum::text, format_type(atttypid, atttypmod), attnotnull::text, attstorage::text,
+    attcompression::text, col_description(attrelid, attnum) FROM pg_attribute
+    WHERE attrelid = 'price'::regclass AND attnum > 0
+UNION ALL
+SELECT 'constraint', conname, pg_get_constraintdef(oid), convalidated::text, condeferrable::text, coninhcount::text,
+    conislocal::text, obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conrelid = 'price'::regclass
+UNION ALL
+SELECT 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisprimary::text, indisunique::text,
+    indisvalid::text, indisclustered::text, obj_description(indexrelid) FROM pg_index WHERE indrelid = 'price'::regclass
+UNION ALL
+SELECT 'any', relname, relkind::text, '', '', '', '', '' FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace
+ORDER BY 1, 2
+"""
+
+
+def test_the_catalog_stays_as_it_was(database: Database) -> None:
+    write(database, offer(1).rows)
+    with database.connect() as connection:
+        connection.execute("DROP ROLE IF EXISTS fintech_reader")
+        connection.execute("CREATE ROLE fintech_reader")
+        connection.execute("GRANT SELECT ON price TO fintech_reader WITH GRANT OPTION")
+        connection.execute("GRANT SELECT ON price TO PUBLIC")
+        connection.execute("REVOKE TRIGGER ON price FROM CURRENT_USER")
+        before = connection.execute(CATALOG).fetchall()
+    number = table_number(database)
+    write(database, offer(2).rows)
+    assert table_number(database) != number
+    with database.connect() as connection:
+        after = connection.execute(CATALOG).fetchall()
+        connection.execute("DROP OWNED BY fintech_reader")
+        connection.execute("DROP ROLE fintech_reader")
+    assert after == before
+    assert any("fintech_reader=r*" in str(row) for row in after)
+
+
+@pytest.mark.parametrize(
+    "belonging",
+    [
+        "CREATE VIEW closes AS SELECT close FROM price",
+        "CREATE INDEX ON price (session)",
+        "CREATE TABLE note (id int4, day date, FOREIGN KEY (id, day) REFERENCES price)",
+        "ALTER TABLE price SET (fillfactor = 90)",
+        "CREATE FUNCTION closing(price) RETURNS float8 LANGUAGE sql RETURN $1.close",
+        "GRANT SELECT (close) ON price TO PUBLIC",
+        "CREATE STATISTICS together ON open, close FROM price",
+    ],
+    ids=["view", "index", "foreign key", "option", "function of rows", "grant of a column", "statistics"],
+)
+def test_what_it_cannot_take_over_is_kept_by_a_change_in_place(database: Database, belonging: str) -> None:
+    write(database, offer(1).rows)
+    with database.connect() as connection:
+        connection.execute(belonging)
+    number = table_number(database)
+    assert write(database, offer(2, left_out=0.0).rows).written > 0
+    assert table_number(database) == number
+    assert len(contents(database)["price"]) == len(DAYS) * INSTRUMENTS
+
+
+def test_part_of_a_table_is_changed_in_place(database: Database) -> None:
+    write(database, offer(1).rows)
+    number, second = table_number(database), offer(2)
+    half = MonthRange(MONTHS.first, date(2022, 3, 1))
+    inside = second.session < np.datetime64("2022-04-01")
+    with open_write(database, "prices", "run", "v1") as opened:
+        replace_prices(opened, {name: values[inside] for name, values in second.rows.items()}, half)
+    assert table_number(database) == number
+    later = [row for row in contents(database)["price"] if row[1] >= date(2022, 4, 1)]
+    assert len(later) == int((offer(1).session >= np.datetime64("2022-04-01")).sum())
+
+
+def failing(message: str) -> Callable[..., None]:
+    def fail(*_: Any) -> None:
+        raise RuntimeError(message)
+
+    return fail
+
+
+@pytest.mark.parametrize("step", ["_compared", "_build", "_stage_keys", "_keep_staged", "_hand_over", "_rebuilt"])
+def test_a_failure_leaves_the_table_in_use(database: Database, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    write(database, offer(1).rows)
+    before, number = contents(database), table_number(database)
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuilding, step, failing(step))
+        with pytest.raises(RuntimeError, match=step):
+            write(database, offer(2).rows)
+    assert (contents(database), table_number(database)) == (before, number)
+    assert write(database, offer(2).rows).written > 0
+    assert len(contents(database)["price"]) == len(offer(2).close)
+
+
+def test_a_reader_that_holds_on_is_not_waited_for(database: Database) -> None:
+    """Nor do those behind it wait longer than the exchange tries."""
+    write(database, offer(1).rows)
+    number = table_number(database)
+    with database.connect() as reader:
+        reader.isolation_level = IsolationLevel.REPEATABLE_READ
+        seen = reader.execute("SELECT count(*), sum(close) FROM price").fetchone()
+        assert write(database, offer(2).rows).written > 0
+        assert reader.execute("SELECT count(*), sum(close) FROM price").fetchone() == seen
+    assert table_number(database) == number
+    assert len(contents(database)["price"]) == len(offer(2).close)
+
+
+def test_a_snapshot_from_before_sees_a_whole_table(database: Database) -> None:
+    """A transaction that first looks after the exchange finds the new table filled, not empty."""
+    write(database, offer(1).rows)
+    with database.connect() as reader:
+        reader.isolation_level = IsolationLevel.REPEATABLE_READ
+        reader.execute("SELECT count(*) FROM asset_partition")
+        write(database, offer(2).rows)
+        assert reader.execute("SELECT count(*) FROM price").fetchone() == (len(offer(2).close),)
+
+
+@pytest.fixture
+def watching(database: Database) -> Iterator[set[tuple[int, float]]]:
+    """What a reader sees meanwhile: the rows and the highest close of each look."""
+    seen: set[tuple[int, float]] = set()
+    ends: list[bool] = []
+
+    def watch() -> None:
+        with psycopg.connect(database.url, autocommit=True) as reader:
+            while not ends:
+                seen.add(reader.execute("SELECT count(*), min(close), max(close) FROM price").fetchone())
+
+    write(database, offer(1).rows)
+    thread = Thread(target=watch)
+    thread.start()
+    yield seen
+    ends.append(True)
+    thread.join()
+
+
+def test_a_reader_sees_the_old_table_or_the_new(database: Database, watching: set[tuple[int, float, float]]) -> None:
+    numbers, whole = {table_number(database)}, offer(1, left_out=0.0)
+    expected = {(len(offer(1).close), offer(1).close.min(), offer(1).close.max())}
+    for close in (10.0, 20.0, 30.0, 40.0):
+        rows = Offer(whole.instrument_id, whole.session, np.full(len(whole.close), close)).rows
+        with suppress(psycopg.errors.LockNotAvailable):
+            write(database, rows)
+        numbers.add(table_number(database))
+        expected.add((len(whole.close), close, close))
+    assert len(numbers) == 5
+    assert len(watching) > 1
+    assert watching <= expected
