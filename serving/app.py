@@ -16,17 +16,20 @@ from serving.deps import Connections
 from serving.errors import add_error_handlers, problem_responses
 from serving.limits import BodyLimitMiddleware
 from serving.routes import (
+    explanations,
     forecasts,
     fx_rates,
     health,
     instrument_risk,
     instruments,
     interest_rates,
+    limits,
     portfolio_risk,
     portfolio_simulations,
     portfolios,
     prices,
     quarantine,
+    stress,
 )
 from serving.services import Service, service_named
 
@@ -43,6 +46,9 @@ ROUTERS: tuple[tuple[str, APIRouter], ...] = (
     ("risk", instrument_risk.router),
     ("risk", portfolios.router),
     ("risk", portfolio_risk.router),
+    ("risk", stress.router),
+    ("risk", limits.router),
+    ("risk", explanations.router),
     ("simulation", portfolio_simulations.router),
     ("forecast", forecasts.router),
 )

@@ -182,3 +182,27 @@ def _sum_columns(values: FloatArray) -> FloatArray:
     for column in values.T:
         total += column
     return total
+
+
+def first_needed_row(sessions: DateArray, rebalancing: Rebalancing, window_sessions: int) -> int:
+    """Row from which prices are needed for the window that ends with the last session.
+
+    Its first return follows a close whose weights were set at the end of the period before.
+
+    Parameters
+    ----------
+    sessions
+        (t,) on which everything held has a price.
+
+    Raises
+    ------
+    MeasureInputError
+        If there are too few sessions for the window.
+    """
+    start = len(sessions) - 1 - window_sessions
+    if start < 0:
+        raise MeasureInputError(
+            f"sessions: {len(sessions)} with a price of everything held, and a window of {window_sessions} returns"
+            f" needs {window_sessions + 1}; choose a later session or a shorter window"
+        )
+    return start if rebalancing == "buy_and_hold" else int(_base_rows(sessions, rebalancing)[start])

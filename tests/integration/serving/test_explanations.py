@@ -1,0 +1,156 @@
+"""Explained numbers: the payload alone gives the stored value again, also after the prices were revised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from pipeline.base.types import FloatArray
+from pipeline.risk.assets.instrument_risk import instrument_reports
+from pipeline.risk.assets.portfolio_risk import portfolio_report
+from pipeline.risk.measures import MEASURES, RiskSpec
+from pipeline.risk.measures.holdings import Holdings
+from pipeline.risk.measures.windows import simple_returns
+from pipeline.risk.report import held_series, latest_report
+from pipeline.store.instrument_risk import INSTRUMENT_RISK
+from pipeline.store.instruments import benchmark_of, read_instruments
+from pipeline.store.portfolio_risk import PORTFOLIO_RISK
+from pipeline.store.portfolios import read_portfolios
+from pipeline.store.prices import price_rows, read_price_panel, replace_prices
+from pipeline.store.writing import concatenated, open_write
+from tests.integration.serving.running import Serve
+from tests.integration.serving.seeding import MONTHS, SESSIONS, SHORT_SESSIONS, Seeded
+
+TOLERANCE = 1e-9
+SUBJECTS = ("instruments/AAPL", "portfolios/held", "portfolios/quarterly")
+
+
+def write_prices(seeded: Seeded, run_id: str, close: dict[str, FloatArray]) -> None:
+    with open_write(seeded.database, "prices", run_id, "code-0") as write:
+        columns = price_rows(
+            np.concatenate([np.full(len(own), seeded.instruments[symbol].id, "i4") for symbol, own in close.items()]),
+            np.concatenate([SESSIONS[-len(own) :] for own in close.values()]),
+            1,
+            {"close_adjusted": np.concatenate(list(close.values()))},
+        )
+        replace_prices(write, columns, MONTHS)
+
+
+def write_risk(seeded: Seeded) -> None:
+    """The rows that the assets would write; the prices are twice those of the seeding, which no load wrote."""
+    write_prices(seeded, "run-of-prices", {symbol: 2.0 * close for symbol, close in seeded.close.items()})
+    with open_write(seeded.database, "instrument_risk", "run-of-instruments", "code-1") as write:
+        instruments = read_instruments(write.connection)
+        panel = read_price_panel(write.connection, [i.id for i in instruments], None, MONTHS.end)
+        rows = concatenated(INSTRUMENT_RISK, instrument_reports(panel, instruments, MONTHS))
+        write.replace(INSTRUMENT_RISK, rows, MONTHS)
+    with open_write(seeded.database, "portfolio_risk", "run-of-portfolios", "code-2") as write:
+        benchmark = benchmark_of(instruments)
+        blocks = [
+            block
+            for portfolio in read_portfolios(write.connection)
+            for block in portfolio_report(panel, benchmark, portfolio, MONTHS)
+        ]
+        write.replace(PORTFOLIO_RISK, concatenated(PORTFOLIO_RISK, blocks), MONTHS)
+
+
+@pytest.fixture
+def explained(own_seeded: Seeded, serve: Serve) -> httpx.Client:
+    write_risk(own_seeded)
+    return serve(own_seeded.database.url).client
+
+
+def explanation(client: httpx.Client, subject: str, measure: str, **query: str) -> dict[str, Any]:
+    answer = client.get(f"/api/v1/{subject}/risk/explain", params={"measure": measure, **query})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def from_payload(payload: dict[str, Any]) -> float:
+    """Measure the inputs of an answer with nothing else at hand."""
+    inputs = payload["inputs"]
+    spec = RiskSpec(
+        window_sessions=int(payload["parameters"]["window_sessions"]),
+        periods_per_year=int(payload["parameters"]["periods_per_year"]),
+        risk_free_rate_annual=payload["parameters"]["risk_free_rate_annual"],
+    )
+    close = np.column_stack(list(inputs["close"].values()))
+    benchmark = None if inputs["benchmark_close"] is None else np.array(inputs["benchmark_close"])
+    name = payload["definition"]["name"]
+    if inputs["amounts"] is None:
+        index = None if benchmark is None else simple_returns(benchmark)
+        return latest_report(simple_returns(close[:, 0]), index, spec)[name]
+    holdings = Holdings(np.array(list(inputs["amounts"].values())), inputs["rebalancing"])
+    series = held_series(close, np.array(inputs["sessions"], dtype="datetime64[D]"), benchmark, holdings)
+    return latest_report(series.held.returns, series.benchmark, spec, series.held)[name]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("session", ["2022-12-28", "2021-08-11"])
+def test_the_payload_gives_every_served_measure_again(explained: httpx.Client, subject: str, session: str) -> None:
+    rows = explained.get(f"/api/v1/{subject}/risk", params={"start": session, "end": session}).json()["data"]
+    for measure in MEASURES:
+        payload = explanation(explained, subject, measure.name, session=session)
+        assert payload["value"] == rows[0][measure.name] is not None
+        assert from_payload(payload) == pytest.approx(payload["value"], rel=TOLERANCE, abs=TOLERANCE)
+        assert abs(payload["difference"]) <= TOLERANCE
+
+
+def test_it_names_formula_write_and_partitions(explained: httpx.Client) -> None:
+    payload = explanation(explained, "portfolios/quarterly", "es_975_1d")
+    assert payload["session"] == str(SESSIONS[-1])
+    assert payload["definition"]["function"] == "pipeline.risk.measures.tail.historical_es"
+    assert payload["definition"]["parameters"] == {"confidence": 0.975}
+    assert "Rockafellar" in payload["definition"]["source"]
+    assert (payload["written_by"]["asset"], payload["written_by"]["run_id"]) == ("portfolio_risk", "run-of-portfolios")
+    assert payload["written_by"]["code_version"] == "code-2"
+    assert [write["run_id"] for write in payload["prices_written_by"]] == ["run-of-prices"]
+    assert payload["partitions"]["portfolio_risk"] == ["2022-12-01"]
+    assert payload["partitions"]["prices"][-1] == "2022-12-01"
+    assert sum(payload["inputs"]["weights"].values()) == pytest.approx(1.0)
+    assert len(payload["inputs"]["scenarios"]) == 252
+
+
+def test_no_more_closes_are_given_than_are_needed(explained: httpx.Client) -> None:
+    held = explanation(explained, "portfolios/held", "volatility")["inputs"]
+    assert len(held["sessions"]) == 253
+    quarterly = explanation(explained, "portfolios/quarterly", "volatility", session="2022-12-28")["inputs"]
+    assert quarterly["sessions"][0] == "2021-12-31"  # the rebalancing before the window's first close, 2022-01-07
+
+
+def test_a_later_revision_of_the_prices_changes_no_explanation(own_seeded: Seeded, explained: httpx.Client) -> None:
+    before = explanation(explained, "instruments/AAPL", "volatility")
+    wild = np.where(np.arange(len(SESSIONS)) % 2 == 0, 1.5, 1.0)
+    write_prices(
+        own_seeded, "correction", {symbol: close * wild[-len(close) :] for symbol, close in own_seeded.close.items()}
+    )
+    assert explanation(explained, "instruments/AAPL", "volatility") == before
+
+
+def test_a_row_without_a_value_says_why(explained: httpx.Client) -> None:
+    payload = explanation(explained, "portfolios/young", "volatility")
+    assert payload["value"] is payload["recomputed"] is payload["difference"] is None
+    assert payload["undefined_because"].startswith("short_window: ")
+    assert payload["inputs"]["returns"] == []
+    assert len(payload["inputs"]["sessions"]) == SHORT_SESSIONS
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status", "words"),
+    [
+        ("portfolios/held", {"measure": "vollatility"}, 422, "choose one of cagr"),
+        ("portfolios/held", {}, 422, "measure"),
+        ("portfolios/held", {"measure": "cagr", "session": "2022-12-25"}, 404, "no stored risk on 2022-12-25"),
+        ("portfolios/nobody", {"measure": "cagr"}, 404, "nobody"),
+        ("instruments/NOBODY", {"measure": "cagr"}, 404, "NOBODY"),
+    ],
+)
+def test_what_cannot_be_explained_is_named(
+    explained: httpx.Client, path: str, query: dict[str, str], status: int, words: str
+) -> None:
+    answer = explained.get(f"/api/v1/{path}/risk/explain", params=query)
+    assert answer.status_code == status
+    assert words in answer.text
