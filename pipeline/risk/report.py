@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.types import DateArray, FloatArray, IntArray
-from pipeline.risk.measures import MEASURES, RiskSpec, Windows
+from pipeline.risk.measures import MEASURES, Measure, RiskSpec, Windows
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, scenario_windows
 from pipeline.risk.measures.windows import require_returns, rolling, simple_returns
@@ -88,18 +88,19 @@ def rolling_report(
     first, last = rows.start, rows.stop
     sessions_in_window = np.minimum(np.arange(first, last), spec.window_sessions)
     values = {m.name: np.full(last - first, np.nan) for m in MEASURES}
-    for start in range(max(first, spec.window_sessions), last, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, last)
-        block = measure(_windows(returns, benchmark, slice(start, stop), spec, held), spec)
-        for name, column in block.items():
-            values[name][start - first : stop - first] = column
+    start = max(first, spec.window_sessions)
+    if start < last:
+        for name, column in _full_rows(returns, benchmark, slice(start, last), spec, held).items():
+            values[name][start - first :] = column
     return RollingReport(sessions_in_window, values, _reasons(sessions_in_window, values, spec))
 
 
 def latest_report(
     returns: FloatArray, benchmark: FloatArray | None, spec: RiskSpec, held: HeldPortfolio | None = None
 ) -> dict[str, float]:
-    """Measures of the newest window.
+    """Measures of the newest window, by their definitions: for one window they are quicker than loading the kernels.
+
+    They agree with the row of `rolling_report` to rounding.
 
     Raises
     ------
@@ -108,8 +109,8 @@ def latest_report(
     """
     require_returns(returns, spec.window_sessions)
     row = slice(len(returns), len(returns) + 1)
-    report = rolling_report(returns, benchmark, row, spec, held)
-    return {name: float(column[0]) for name, column in report.values.items()}
+    values = measure(_windows(returns, benchmark, row, spec, held), spec)
+    return {name: float(column[0]) for name, column in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,39 @@ def benchmark_returns(close: FloatArray) -> FloatArray | None:
     return simple_returns(close) if np.isfinite(close).all() else None
 
 
+def _full_rows(
+    returns: FloatArray, benchmark: FloatArray | None, rows: slice, spec: RiskSpec, held: HeldPortfolio | None
+) -> dict[str, FloatArray]:
+    """Every registered measure at the sessions `rows`, which all have a full window: by its kernel if it has one."""
+    # Here and not above: the API imports this module, and starts without numba.
+    from pipeline.risk.measures.kernels.rolling import rolling_measures  # noqa: PLC0415
+
+    span = slice(rows.start - spec.window_sessions, rows.stop - 1)
+    index = None if benchmark is None else benchmark[span]
+    compiled = rolling_measures(returns[span], index, spec, None if held is None else held.part(span))
+    others = [m for m in MEASURES if m.name not in compiled]
+    defined = _defined_rows(others, returns, benchmark, rows, spec, held) if others else {}
+    return {m.name: (compiled | defined)[m.name] for m in MEASURES}
+
+
+def _defined_rows(
+    measures: list[Measure],
+    returns: FloatArray,
+    benchmark: FloatArray | None,
+    rows: slice,
+    spec: RiskSpec,
+    held: HeldPortfolio | None,
+) -> dict[str, FloatArray]:
+    """Measures by their definitions, some windows at a time."""
+    columns = {m.name: np.empty(rows.stop - rows.start) for m in measures}
+    for start in range(rows.start, rows.stop, BLOCK_ROWS):
+        block = slice(start, min(start + BLOCK_ROWS, rows.stop))
+        windows = _windows(returns, benchmark, block, spec, held)
+        for m in measures:
+            columns[m.name][block.start - rows.start : block.stop - rows.start] = m.compute(windows, spec)
+    return columns
+
+
 def _windows(
     returns: FloatArray, benchmark: FloatArray | None, rows: slice, spec: RiskSpec, held: HeldPortfolio | None
 ) -> Windows:
@@ -171,17 +205,24 @@ def _windows(
 
 
 def _reasons(sessions_in_window: IntArray, values: Mapping[str, FloatArray], spec: RiskSpec) -> NDArray[np.bytes_]:
-    reasons = [""] * len(sessions_in_window)
-    missing = np.zeros(len(reasons), dtype=bool)
-    for column in values.values():
-        missing |= np.isnan(column)
-    for row in np.flatnonzero(missing):
-        reasons[row] = _reason(int(sessions_in_window[row]), {name: float(c[row]) for name, c in values.items()}, spec)
-    return np.array([reason.encode() for reason in reasons], dtype="S") if reasons else np.array([], dtype="S1")
+    """Why values are missing, written once for each run of rows for the same reason."""
+    if len(sessions_in_window) == 0:
+        return np.array([], dtype="S1")
+    causes = sorted({m.undefined_because or "undefined" for m in MEASURES})
+    short = np.count_nonzero(sessions_in_window < spec.window_sessions)
+    codes = np.zeros(len(sessions_in_window), dtype=np.int64)
+    codes[:short] = -1 - sessions_in_window[:short]
+    for m in MEASURES:
+        missing = np.isnan(values[m.name][short:])
+        if missing.any():
+            codes[short:][missing] |= 1 << causes.index(m.undefined_because or "undefined")
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
+    texts = [_reason(int(code), causes, spec) for code in codes[starts]]
+    return np.repeat(np.array([text.encode() for text in texts], dtype="S"), np.diff(np.r_[starts, len(codes)]))
 
 
-def _reason(sessions: int, values: Mapping[str, float], spec: RiskSpec) -> str:
-    if sessions < spec.window_sessions:
-        return f"{SHORT_WINDOW}: {sessions} of {spec.window_sessions} sessions"
-    causes = {m.undefined_because or "undefined" for m in MEASURES if np.isnan(values[m.name])}
-    return ", ".join(sorted(causes))
+def _reason(code: int, causes: list[str], spec: RiskSpec) -> str:
+    """What a code stands for: -1 less the sessions of a short window, or a bit for each cause."""
+    if code < 0:
+        return f"{SHORT_WINDOW}: {-1 - code} of {spec.window_sessions} sessions"
+    return ", ".join(cause for bit, cause in enumerate(causes) if code >> bit & 1)
