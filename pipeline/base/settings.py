@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     csv_dir: Path | None = Field(None, validation_alias="FINTECH_CSV_DIR")
     tiingo_api_key: SecretStr | None = Field(None, validation_alias="TIINGO_API_KEY")
     fred_api_key: SecretStr | None = Field(None, validation_alias="FRED_API_KEY")
+    alert_webhook_url: SecretStr | None = Field(None, validation_alias="FINTECH_ALERT_WEBHOOK_URL")
     port_offset: int = Field(0, ge=0, le=50_000, validation_alias="FINTECH_PORT_OFFSET")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="DAGSTER_DATABASE_URL")
@@ -44,6 +45,14 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", validation_alias="HOST")
     port: int | None = Field(None, ge=1, le=65_535, validation_alias="PORT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+    access_log: bool = Field(True, validation_alias="FINTECH_ACCESS_LOG")
+    metrics: bool = Field(True, validation_alias="FINTECH_METRICS")
+    cache_mib: int = Field(32, ge=0, le=65_536, validation_alias="FINTECH_CACHE_MIB")
+    cache_seconds: float = Field(300.0, gt=0, allow_inf_nan=False, validation_alias="FINTECH_CACHE_SECONDS")
+    redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    trace_ratio: float = Field(0.01, ge=0, le=1, validation_alias="OTEL_TRACES_SAMPLER_ARG")
+    sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN")
 
     @field_validator("symbols", mode="before")
     @classmethod

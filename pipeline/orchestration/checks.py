@@ -35,17 +35,21 @@ class CheckOutcome:
         Whether a failure refuses the write.
     metadata
         Counts and samples for the reader.
+    is_error
+        Whether a failure is shown as an error although it does not block.
     """
 
     name: str
     passed: bool
     blocking: bool
     metadata: Mapping[str, Any]
+    is_error: bool = False
 
     @property
     def result(self) -> dg.AssetCheckResult:
-        """The result for Dagster; a check that does not block fails as a warning."""
-        severity = dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
+        """The result for Dagster; a check that neither blocks nor is an error fails as a warning."""
+        is_error = self.blocking or self.is_error
+        severity = dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(
             passed=self.passed, check_name=self.name, severity=severity, metadata=dict(self.metadata)
         )

@@ -53,6 +53,8 @@ class Produced:
         Why a month without rows has none.
     after_write
         What is done in the same transaction once the rows are written.
+    checks_after_write
+        Further checks, of what is stored once the rows are written, in the same transaction; none may block.
     """
 
     rows: Columns
@@ -60,6 +62,7 @@ class Produced:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     empty_because: str = "no input in this month"
     after_write: Callable[[WriteOutcome], None] | None = None
+    checks_after_write: Callable[[], Sequence[CheckOutcome]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class TableAsset:
         Whether a schedule starts it; otherwise it follows its inputs.
     check_specs
         Checks of its own, besides those declared by the table.
+    blocking_check_specs
+        Those of its own whose failure refuses the write.
     pool
         Concurrency pool, one per vendor.
     replace
@@ -102,6 +107,7 @@ class TableAsset:
     kinds: frozenset[str] = frozenset({"postgres", "numpy"})
     scheduled: bool = False
     check_specs: tuple[tuple[str, str], ...] = ()
+    blocking_check_specs: tuple[tuple[str, str], ...] = ()
     pool: str | None = None
     replace: Callable[[Write, Columns, MonthRange], WriteOutcome] | None = None
 
@@ -133,6 +139,10 @@ def asset_attributes(
 def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) -> dg.AssetsDefinition:
     name = compute.__name__
     own_checks = [dg.AssetCheckSpec(check, asset=name, description=text) for check, text in declared.check_specs]
+    own_checks += [
+        dg.AssetCheckSpec(check, asset=name, description=text, blocking=True)
+        for check, text in declared.blocking_check_specs
+    ]
 
     @dg.asset(
         **asset_attributes(name, declared.table, declared.location, declared.kinds, declared.inputs),
@@ -164,6 +174,7 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
                 outcome = declared.replace(write, produced.rows, months)
             if produced.after_write is not None:
                 produced.after_write(outcome)
+            checks += produced.checks_after_write()
             page = _page(declared, write, produced, outcome, months)
         # Only now, after the commit, may Dagster hear of it.
         page |= {SECONDS_METADATA: round(time.perf_counter() - started, 3)}

@@ -27,7 +27,10 @@ STRESS_RESULT = Table(
     column("worst_shock", Double(), "Move up to the session at which the whole portfolio stood lowest.", SHOCK),
     column("worst_pnl", Double(), "Profit or loss of the position up to there.", PNL),
     column(
-        "shocked_by", Text(), "prices: its own; benchmark_beta: it had none, and the index stood in; none: neither could.", nullable=False
+        "shocked_by",
+        Text(),
+        "prices: its own; benchmark_beta: it had none, and the index stood in; none: neither could.",
+        nullable=False,
     ),
     column("reason", Text(), "Why figures are missing; empty when all are there."),
     writer(),

@@ -7,12 +7,14 @@ from sqlalchemy import MetaData
 from pipeline.store import (
     corporate_actions,  # noqa: F401
     covariances,  # noqa: F401
+    data_version,  # noqa: F401
     factor_exposures,  # noqa: F401
     fx_rates,  # noqa: F401
     ingest_runs,  # noqa: F401
     instrument_risk,  # noqa: F401
     instruments,  # noqa: F401
     interest_rates,  # noqa: F401
+    limits,  # noqa: F401
     materializations,  # noqa: F401
     portfolio_contributions,  # noqa: F401
     portfolio_risk,  # noqa: F401

@@ -11,6 +11,7 @@ from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.risk.assets.figures import RISK_HEADLINE, risk_figures
+from pipeline.risk.assets.limit_watch import LIMIT_SPECS, judge_limits, limit_checks
 from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
@@ -31,7 +32,7 @@ LOOK_BACK_MONTHS = 16
     inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
     figures=risk_figures,
     headline=RISK_HEADLINE,
-    check_specs=(COMPUTED_SPEC,),
+    check_specs=(COMPUTED_SPEC, *LIMIT_SPECS),
 )
 def portfolio_risk(write: Write, months: MonthRange) -> Produced:
     """Rolling 252-session risk measures of every portfolio, a row a session."""
@@ -43,7 +44,11 @@ def portfolio_risk(write: Write, months: MonthRange) -> Produced:
     blocks, computed = each_portfolio(
         portfolios, lambda portfolio: portfolio_report(panel, benchmark, portfolio, months), MeasureInputError
     )
-    return Produced(concatenated(PORTFOLIO_RISK, blocks), checks=[computed])
+    return Produced(
+        concatenated(PORTFOLIO_RISK, blocks),
+        checks=[computed],
+        checks_after_write=lambda: limit_checks(judge_limits(write.connection)),
+    )
 
 
 def portfolio_report(

@@ -54,6 +54,7 @@ def test_without_an_environment_everything_is_local() -> None:
         ("FINTECH_CSV_DIR", "/srv/prices", "csv_dir", Path("/srv/prices")),
         ("TIINGO_API_KEY", SECRET, "tiingo_api_key", SecretStr(SECRET)),
         ("FRED_API_KEY", SECRET, "fred_api_key", SecretStr(SECRET)),
+        ("FINTECH_ALERT_WEBHOOK_URL", SECRET, "alert_webhook_url", SecretStr(SECRET)),
         ("FINTECH_PORT_OFFSET", "50000", "port_offset", 50_000),
         ("DATABASE_URL", "postgresql://h/db", "database_url", SecretStr("postgresql://h/db")),
         ("DAGSTER_DATABASE_URL", "postgresql://h/d", "dagster_database_url", SecretStr("postgresql://h/d")),
@@ -62,6 +63,14 @@ def test_without_an_environment_everything_is_local() -> None:
         ("HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("PORT", "65535", "port", 65_535),
         ("LOG_LEVEL", "debug", "log_level", "debug"),
+        ("FINTECH_ACCESS_LOG", "false", "access_log", False),
+        ("FINTECH_METRICS", "0", "metrics", False),
+        ("FINTECH_CACHE_MIB", "0", "cache_mib", 0),
+        ("FINTECH_CACHE_SECONDS", "1.5", "cache_seconds", 1.5),
+        ("REDIS_URL", "redis://:p@h/0", "redis_url", SecretStr("redis://:p@h/0")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318", "otlp_endpoint", "http://h:4318"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.5", "trace_ratio", 0.5),
+        ("SENTRY_DSN", "https://key@h/1", "sentry_dsn", SecretStr("https://key@h/1")),
     ],
 )
 def test_a_variable_sets_its_field(
@@ -111,6 +120,10 @@ def test_settings_cannot_be_changed() -> None:
         ("PORT", "65536"),
         ("PORT", "80.5"),
         ("LOG_LEVEL", "INFO"),
+        ("FINTECH_CACHE_MIB", "-1"),
+        ("FINTECH_CACHE_SECONDS", "0"),
+        ("FINTECH_CACHE_SECONDS", "inf"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.1"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_variable(
@@ -154,8 +167,9 @@ def test_what_is_required_and_set_passes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_secret_variables() -> None:
-    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY"}
-    assert {"DATABASE_URL", "DAGSTER_DATABASE_URL", *keys} == SECRET_VARIABLES
+    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY", "FINTECH_ALERT_WEBHOOK_URL"}
+    addresses = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "REDIS_URL", "SENTRY_DSN"}
+    assert addresses | keys == SECRET_VARIABLES
 
 
 @pytest.mark.parametrize("variable", sorted(SECRET_VARIABLES))
