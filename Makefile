@@ -12,7 +12,7 @@ UV := $(BIN)/uv
 INSTALL = $(UV) pip sync --quiet --python $(BIN)/python --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test test-fast test-containers lint types contracts bench lock clean
+.PHONY: help run up test test-fast test-containers lint types contracts docs bench lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ types: $(VENV)/.installed-dev
 
 contracts: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev  ## Write docs/measures.md from the code
+	@$(BIN)/python -m tests.docs
 
 bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|quality|serve
 	@$(BIN)/python -m tests.load $(ONLY)

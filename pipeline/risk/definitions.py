@@ -7,17 +7,37 @@ import dagster as dg
 from pipeline.orchestration import portfolio_input
 from pipeline.orchestration.locations import assemble
 from pipeline.orchestration.resources import Overrides, production_database
-from pipeline.risk.assets import instrument_risk, portfolio_risk
+from pipeline.risk.assets import (
+    covariance,
+    factor_exposure,
+    instrument_risk,
+    limit_alerts,
+    portfolio_contribution,
+    portfolio_risk,
+    portfolio_tail,
+    stress_results,
+    var_backtests,
+)
 
 
 def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
     """The location as production runs it, or with a test's resources in place of production's."""
     return assemble(
         "risk",
-        [portfolio_input, instrument_risk, portfolio_risk],
-        {"database": production_database()},
+        [
+            portfolio_input,
+            instrument_risk,
+            portfolio_risk,
+            stress_results,
+            covariance,
+            factor_exposure,
+            portfolio_contribution,
+            portfolio_tail,
+            var_backtests,
+        ],
+        {"database": production_database(), "alerts": limit_alerts.AlertsResource()},
         overrides,
-        sensors=[portfolio_input.portfolios_changed],
+        sensors=[portfolio_input.portfolios_changed, limit_alerts.limit_alerts],
     )
 
 

@@ -102,3 +102,40 @@ def read_adjustments(connection: Connection, instrument_ids: Sequence[int], know
     query = sql.SQL("SELECT * FROM ({rows}) AS known ORDER BY ex_session DESC, instrument_id").format(rows=rows)
     with connection.cursor(row_factory=class_row(Adjustment)) as cursor:
         return cursor.execute(query).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What one unit of an instrument has become by its actions, what they paid reinvested.
+
+    Parameters
+    ----------
+    ex_sessions
+        (a,) ascending.
+    units
+        (a,) from each of them on; 1 before the first.
+    """
+
+    ex_sessions: DateArray
+    units: FloatArray
+
+    def at(self, days: DateArray) -> FloatArray:
+        """Units on each of some days."""
+        grown: FloatArray = np.concatenate([[1.0], self.units])[np.searchsorted(self.ex_sessions, days, side="right")]
+        return grown
+
+
+def read_growth(connection: Connection, instrument_ids: Sequence[int], known: Knowledge = NOW) -> dict[int, Growth]:
+    """The growth of each of the instruments that has actions.
+
+    The product begins with the first action that there is, so that it does not depend on what is read of the prices.
+    """
+    by_instrument: dict[int, list[Adjustment]] = {}
+    for adjustment in reversed(read_adjustments(connection, instrument_ids, known)):
+        by_instrument.setdefault(adjustment.instrument_id, []).append(adjustment)
+    return {instrument_id: _growth(adjustments) for instrument_id, adjustments in by_instrument.items()}
+
+
+def _growth(adjustments: Sequence[Adjustment]) -> Growth:
+    units: FloatArray = np.cumprod(np.array([1.0 / a.factor for a in adjustments], dtype=np.float64))
+    return Growth(np.array([a.ex_session for a in adjustments], dtype="datetime64[D]"), units)

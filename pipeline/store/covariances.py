@@ -44,6 +44,17 @@ class CovarianceRow:
     materialization_id: int
 
 
+MOST_PAIRS = 100_000
+"""More than any session has."""
+
+
+def read_newest_pairs(connection: Connection, estimator: str, last: date | None) -> list[CovarianceRow]:
+    """Every pair of the newest session up to `last`, by instrument and other instrument; none while there is none."""
+    for row in read_covariances(connection, estimator, Window(end=last, limit=1)):
+        return read_covariances(connection, estimator, Window(row.session, row.session, MOST_PAIRS))
+    return []
+
+
 def read_covariances(connection: Connection, estimator: str, window: Window) -> list[CovarianceRow]:
     """The newest pairs inside a window, oldest first; `window.limit` counts pairs."""
     return read_newest(connection, COVARIANCE, {"estimator": estimator}, window, CovarianceRow)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from psycopg import Connection
 from sqlalchemy import Integer, Table
 
+from pipeline.store.packed_series import Series, read_series
 from pipeline.store.reading import Window, read_newest
 from pipeline.store.risk_columns import RiskRow, measure_columns
 from pipeline.store.schema import METADATA, key, session_key, writer
@@ -23,3 +26,9 @@ INSTRUMENT_RISK = Table(
 def read_instrument_risk(connection: Connection, instrument_id: int, window: Window) -> list[RiskRow]:
     """The newest rows of an instrument inside a window, oldest first."""
     return read_newest(connection, INSTRUMENT_RISK, {"instrument_id": instrument_id}, window, RiskRow)
+
+
+def read_instrument_tails(connection: Connection, start: date, end: date) -> dict[tuple[int], Series]:
+    """(instrument_id,) → its sessions in ``[start, end)`` and its tail measures on them; NaN where missing."""
+    names = ("var_95_1d", "var_99_1d", "es_99_1d")
+    return read_series(connection, INSTRUMENT_RISK, ("instrument_id",), names, start, end)

@@ -102,6 +102,18 @@ def benchmark_of(instruments: Sequence[Instrument]) -> Instrument | None:
     return next((instrument for instrument in instruments if instrument.kind == BENCHMARK_KIND), None)
 
 
+FACTOR_KIND = "etf"
+
+
+def factor_funds_of(instruments: Sequence[Instrument]) -> list[Instrument]:
+    """The funds whose returns stand for factors, in the order given: every fund of kind etf.
+
+    Nothing that providers tell sets a factor fund apart from another fund, so whoever registers a fund makes it a
+    factor; the bundled data has five of them (momentum, quality, size, low volatility, value).
+    """
+    return [instrument for instrument in instruments if instrument.kind == FACTOR_KIND]
+
+
 def read_instruments(connection: Connection) -> list[Instrument]:
     """Every instrument, ordered by symbol; of those that had the same one, the one that has it now comes last."""
     with connection.cursor(row_factory=class_row(Instrument)) as cursor:

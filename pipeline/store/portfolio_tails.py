@@ -8,6 +8,7 @@ from datetime import date
 from psycopg import Connection
 from sqlalchemy import Double, Integer, SmallInteger, Table, Text
 
+from pipeline.store.packed_series import Series, read_series
 from pipeline.store.reading import Window, read_newest
 from pipeline.store.schema import LOSS, METADATA, SESSIONS, column, key, session_key, writer
 
@@ -26,7 +27,7 @@ PORTFOLIO_TAIL = Table(
     column("es_99_1d", Double(), "Expected shortfall of the next session, 99 %.", LOSS),
     column("reason", Text(), "Why figures are missing; empty when all are there."),
     writer(),
-    comment="Value at risk and expected shortfall of every portfolio's holdings, by every method.",
+    comment="VaR and ES of every portfolio's holdings; by student_t and monte_carlo at month ends only.",
 )
 
 
@@ -50,3 +51,9 @@ class TailRow:
 def read_portfolio_tails(connection: Connection, portfolio_id: int, window: Window) -> list[TailRow]:
     """The newest rows of a portfolio inside a window, oldest first; a row a session and method."""
     return read_newest(connection, PORTFOLIO_TAIL, {"portfolio_id": portfolio_id}, window, TailRow)
+
+
+def read_tail_history(connection: Connection, start: date, end: date) -> dict[tuple[int, str], Series]:
+    """(portfolio_id, method) → sessions in ``[start, end)`` and 95 % and 99 % figures on them; NaN where missing."""
+    names = ("var_95_1d", "es_95_1d", "var_99_1d", "es_99_1d")
+    return read_series(connection, PORTFOLIO_TAIL, ("portfolio_id", "method"), names, start, end)

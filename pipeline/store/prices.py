@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -14,7 +14,8 @@ from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.binary_copy import copy_out
-from pipeline.store.corporate_actions import read_adjustments
+from pipeline.store.corporate_actions import read_adjustments, read_growth
+from pipeline.store.exchange import Exchange, read_exchange
 from pipeline.store.instruments import read_price_scales
 from pipeline.store.offering import Columns, Span
 from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
@@ -110,21 +111,38 @@ class PricePanel:
     instrument_ids
         (n,) in the order asked for.
     close
-        (t, n) adjusted closes; NaN where an instrument has no price on a session.
+        (t, n) value of what one unit has become that was held from the instrument's first action on, splits and
+        dividends reinvested, in the instrument's currency; NaN where it has no price on a session. A later action
+        changes no earlier one of these, and neither does where the reading begins.
+    exchange
+        What converts them; without currencies where there is nothing to convert.
     """
 
     sessions: DateArray
     instrument_ids: IntArray
     close: FloatArray
+    exchange: Exchange = field(default_factory=lambda: Exchange(()))
 
-    def column(self, instrument_id: int) -> FloatArray:
+    def column(self, instrument_id: int, currency: str | None = None) -> FloatArray:
         """(t,) closes of one instrument, NaN where missing."""
-        return self.columns([instrument_id])[:, 0]
+        return self.columns([instrument_id], currency)[:, 0]
 
-    def columns(self, instrument_ids: Sequence[int]) -> FloatArray:
-        """(t, k) closes of some of the instruments, in the order asked for."""
+    def columns(self, instrument_ids: Sequence[int], currency: str | None = None) -> FloatArray:
+        """(t, k) closes of some of the instruments, in the order asked for.
+
+        Parameters
+        ----------
+        currency
+            What they are converted to, NaN on a session without a rate; None leaves each in its own.
+        """
         positions = [int(np.flatnonzero(self.instrument_ids == wanted)[0]) for wanted in instrument_ids]
-        return self.close[:, positions]
+        close = self.close[:, positions]
+        if currency is None or not self.exchange.currencies:
+            return close
+        own = [self.exchange.currencies[position] for position in positions]
+        if all(one == currency for one in own):
+            return close
+        return close * np.column_stack([self.exchange.rate(one, currency) for one in own])
 
 
 def read_price_panel(
@@ -132,7 +150,7 @@ def read_price_panel(
 ) -> PricePanel:
     """Adjusted closes of instruments in ``[start, end)``; `start` None reads from the first session.
 
-    A close as traded is multiplied by the adjustments of all later ex-dates; a provider's adjusted close is
+    A close as traded is divided by the adjustments of all ex-dates up to it; a provider's adjusted close is
     taken as it is, where there is no other. Prices in pence are given in pounds.
     """
     if known.at is None and len(instrument_ids) > MOST_INSTRUMENTS_BY_ROW:
@@ -142,7 +160,7 @@ def read_price_panel(
     _adjust(connection, close, sessions, ids, known)
     for instrument_id, scale in read_price_scales(connection, ids.tolist()).items():
         close[:, ids == instrument_id] *= scale
-    return PricePanel(sessions, ids, close)
+    return PricePanel(sessions, ids, close, read_exchange(connection, ids.tolist(), sessions, known))
 
 
 def _read_rows(
@@ -169,10 +187,12 @@ def _panel_query(
 
 
 def _adjust(connection: Connection, close: FloatArray, sessions: DateArray, ids: IntArray, known: Knowledge) -> None:
-    """Multiply the closes before each ex-date by its factor, in place."""
-    for adjustment in read_adjustments(connection, ids.tolist(), known):
-        before = int(np.searchsorted(sessions, np.datetime64(adjustment.ex_session, "D")))
-        close[:before, ids == adjustment.instrument_id] *= adjustment.factor
+    """Multiply closes by what the actions up to each session have made of one unit, in place.
+
+    Adjusting forward from an instrument's first action, not back from its last, leaves what is past as it was.
+    """
+    for instrument_id, growth in read_growth(connection, ids.tolist(), known).items():
+        close[:, ids == instrument_id] *= growth.at(sessions)[:, None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import date, timedelta
 from enum import Enum
 from typing import Annotated, Literal
@@ -20,7 +22,7 @@ from pipeline.risk.report import HeldSeries, held_series, latest_report
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
 from pipeline.store.portfolio_risk import read_portfolio_risk
 from pipeline.store.portfolios import Portfolio, read_portfolio
-from pipeline.store.prices import read_last_session, read_price_panel
+from pipeline.store.prices import PricePanel, read_last_session, read_price_panel
 from serving.answers import Collection, Resource
 from serving.deps import Database
 from serving.inputs import IsoDate, PortfolioPath, Windowed, require_number
@@ -29,6 +31,7 @@ from serving.measures import MeasureValues, RiskOut
 LONGEST_WINDOW_SESSIONS = 8_400
 """A little more than the 33 years of the bundled prices."""
 QUARTER_DAYS = 92
+_PERIOD_DAYS: dict[Rebalancing, int] = {"buy_and_hold": 0, "daily": 1, "monthly": 31, "quarterly": QUARTER_DAYS}
 
 router = APIRouter(prefix="/portfolios", tags=["risk"])
 
@@ -101,7 +104,7 @@ def compute_portfolio_risk(
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
         benchmark = benchmark_of(read_instruments(connection))
-        end = _end(connection, asked.as_of)
+        end = end_of(connection, asked.as_of)
         series = _read_series(connection, portfolio, benchmark, end, asked.window_sessions)
         notice = database.notice(connection)
     return PortfolioRiskOut.of(measured(portfolio, series, benchmark, asked), notice)
@@ -139,7 +142,7 @@ def measured(
     )
 
 
-def _end(connection: Connection, as_of: date | None) -> date:
+def end_of(connection: Connection, as_of: date | None) -> date:
     """The day after the last one whose price may be used."""
     last = as_of or read_last_session(connection)
     if last is None:
@@ -150,18 +153,37 @@ def _end(connection: Connection, as_of: date | None) -> date:
 def _read_series(
     connection: Connection, portfolio: Portfolio, benchmark: Instrument | None, end: date, window_sessions: int
 ) -> HeldSeries:
-    """Hold the portfolio on enough sessions for the window; all of them where a shorter reading will not do."""
+    """Hold the portfolio on enough sessions for the window."""
     held_ids = [position.instrument_id for position in portfolio.positions]
-    ids = list(dict.fromkeys([*held_ids, *([benchmark.id] if benchmark else [])]))
-    panel = read_price_panel(connection, ids, end - timedelta(days=2 * window_sessions + 2 * QUARTER_DAYS), end)
-    if not reaches_back(panel.columns(held_ids), panel.sessions, portfolio.rebalancing, window_sessions):
-        panel = read_price_panel(connection, ids, None, end)
+    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
+    panel = read_reaching_panel(connection, held_ids, benchmark, holdings.rebalancing, end, window_sessions)
     return held_series(
-        panel.columns(held_ids),
-        panel.sessions,
-        panel.column(benchmark.id) if benchmark else None,
-        Holdings(portfolio.amounts, portfolio.rebalancing),
+        panel.columns(held_ids), panel.sessions, panel.column(benchmark.id) if benchmark else None, holdings
     )
+
+
+def read_reaching_panel(
+    connection: Connection,
+    held_ids: Sequence[int],
+    benchmark: Instrument | None,
+    rebalancing: Rebalancing,
+    end: date,
+    window_sessions: int,
+) -> PricePanel:
+    """Prices before `end` on enough sessions for the window: of as few days as will do, or all of them."""
+    ids = list(dict.fromkeys([*held_ids, *([benchmark.id] if benchmark else [])]))
+    panel = read_price_panel(connection, ids, end - timedelta(days=_fewest_days(rebalancing, window_sessions)), end)
+    for days in (2 * window_sessions + 2 * QUARTER_DAYS, None):
+        held = panel.close[:, : len(held_ids)]  # asked for first
+        if reaches_back(held, panel.sessions, rebalancing, window_sessions):
+            break
+        panel = read_price_panel(connection, ids, None if days is None else end - timedelta(days=days), end)
+    return panel
+
+
+def _fewest_days(rebalancing: Rebalancing, window_sessions: int) -> int:
+    """Days in which 252 sessions a year, with a fortnight to spare, fill the window and the period before it."""
+    return math.ceil(1.45 * window_sessions) + 14 + _PERIOD_DAYS[rebalancing]
 
 
 def reaches_back(close: FloatArray, sessions: DateArray, rebalancing: Rebalancing, window_sessions: int) -> bool:

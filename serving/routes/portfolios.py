@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Response
 from psycopg import Connection
-from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import Rebalancing
 from pipeline.risk.measures.holdings import Holdings
-from pipeline.store.instruments import find_instruments
 from pipeline.store.portfolios import (
     PORTFOLIO,
     POSITION,
@@ -28,38 +25,13 @@ from pipeline.store.prices import read_last_session, read_price_panel
 from serving.answers import Collection, Resource, Row, described_by
 from serving.deps import Database
 from serving.errors import problem_responses
-from serving.inputs import Currency, Label, PortfolioPath, Slug, Symbol
+from serving.inputs import Currency, Label, PortfolioPath, Slug
+from serving.positions import MAXIMUM_POSITIONS, PositionIn, amounts_of, known_instruments, require_consistency
 
-MAXIMUM_POSITIONS = 500
 NEWEST_PRICES_DAYS = 92
 """How far back the newest session with a price for every position is looked for."""
-Quantity = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-1e12, le=1e12)]
-Weight = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-100, le=100)]
 
 router = APIRouter(prefix="/portfolios", tags=["portfolios"])
-
-
-class PositionIn(BaseModel):
-    """A holding: units, negative if short, or a share of the value to return to."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    symbol: Symbol = Field(examples=["AAPL"])
-    quantity: Quantity | None = Field(None, description="Units held, negative if short.")
-    target_weight: Weight | None = Field(None, description="Share of the portfolio's value, as a fraction.")
-
-    @model_validator(mode="after")
-    def _require_one_amount(self) -> PositionIn:
-        if (self.quantity is None) == (self.target_weight is None):
-            raise PydanticCustomError("one_amount", "Give exactly one of quantity and target_weight")
-        return self
-
-    @property
-    def amount(self) -> float:
-        """The one of the two that is given."""
-        amount = self.target_weight if self.quantity is None else self.quantity
-        assert amount is not None
-        return amount
 
 
 class PortfolioIn(BaseModel):
@@ -94,21 +66,7 @@ class PortfolioIn(BaseModel):
 
     @model_validator(mode="after")
     def _require_consistency(self) -> PortfolioIn:
-        symbols = [position.symbol for position in self.positions]
-        if len(set(symbols)) < len(symbols):
-            raise PydanticCustomError("duplicate_symbol", "positions: a symbol is given twice; sum its positions")
-        quantities = [position.quantity for position in self.positions if position.quantity is not None]
-        if len(quantities) == len(symbols) and max(quantities) <= 0:
-            raise PydanticCustomError(
-                "nothing_held", "positions: no quantity is above 0, so the portfolio is never worth anything"
-            )
-        weighted = {position.target_weight is not None for position in self.positions}
-        if len(weighted) > 1:
-            raise PydanticCustomError("mixed_amounts", "positions: give quantities or target weights, not both")
-        if weighted == {False} and self.rebalancing not in (None, "buy_and_hold"):
-            raise PydanticCustomError("rebalancing", "rebalancing: quantities are held; leave it out or buy_and_hold")
-        if weighted == {True} and self.rebalancing in (None, "buy_and_hold"):
-            raise PydanticCustomError("rebalancing", "rebalancing: target weights need daily, monthly or quarterly")
+        require_consistency(self.positions, self.rebalancing)
         return self
 
     @property
@@ -125,8 +83,8 @@ class PortfolioIn(BaseModel):
             If target weights do not sum to 1.
         """
         # In the order in which the store reads them: a sum at the edge of the tolerance depends on it.
-        amounts = [position.amount for position in sorted(self.positions, key=lambda position: position.symbol)]
-        Holdings(np.array(amounts, dtype=np.float64), self.policy)
+        ordered = sorted(self.positions, key=lambda position: position.symbol)
+        Holdings(amounts_of(ordered), self.policy)
 
 
 @described_by(POSITION)
@@ -191,13 +149,7 @@ def _resolved(connection: Connection, portfolio: PortfolioIn) -> NewPortfolio:
     InvalidInputError
         If a symbol is unknown, or priced in another currency.
     """
-    known = find_instruments(connection, [position.symbol for position in portfolio.positions])
-    unknown = [position.symbol for position in portfolio.positions if position.symbol not in known]
-    if unknown:
-        raise InvalidInputError(
-            f"positions: no instrument has the symbol {', '.join(unknown[:5])}",
-            "GET /api/v1/instruments lists those known.",
-        )
+    known = known_instruments(connection, [position.symbol for position in portfolio.positions])
     foreign = [instrument for instrument in known.values() if instrument.currency != portfolio.base_currency]
     if foreign:
         raise InvalidInputError(

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.special import chdtrc, xlog1py, xlogy
 
-from pipeline.base.types import BoolArray, FloatArray
+from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.risk.measures.durations import duration_test
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.shortfall_backtests import DEFAULT_SIMULATIONS, acerbi_szekely_z1, acerbi_szekely_z2
@@ -154,8 +154,13 @@ def kupiec_test(exceptions: int, observations: int, confidence: float) -> Statis
         raise MeasureInputError(
             f"exceptions={exceptions} of {observations}: give from 0 to the observations, at least 1"
         )
+    return _statistic(kupiec_ratio(np.array(exceptions), np.array(observations), confidence), 1)
+
+
+def kupiec_ratio(exceptions: IntArray, observations: IntArray, confidence: float) -> FloatArray:
+    """(...) likelihood ratios of numbers of exceptions (...) among as many observations, at least 1."""
     best = _log_likelihood(exceptions, observations, exceptions / observations)
-    return _ratio(best, _log_likelihood(exceptions, observations, 1.0 - confidence), 1)
+    return _ratio(best, _log_likelihood(exceptions, observations, 1.0 - confidence))
 
 
 def independence_test(hits: BoolArray) -> Statistic:
@@ -164,12 +169,51 @@ def independence_test(hits: BoolArray) -> Statistic:
     Undefined if only one of the two states was ever left: nothing was seen that could speak for or against it.
     With 0·ln 0 = 0, exceptions none of which follows another are an ordinary case.
     """
-    after_none, after_one = _transitions(hits)
-    if after_none[1] == 0:
-        return Statistic.undefined("only_exceptions")
-    if after_one[1] == 0:
-        return Statistic.undefined("no_exception_that_could_be_followed")
-    return _ratio(_markov_log_likelihood(hits), _constant_log_likelihood(hits), 1)
+    transitions = transitions_of(hits, np.array([0]), np.array([len(hits)]))
+    undefined = independence_undefined_because(transitions)[0]
+    if undefined:
+        return Statistic.undefined(undefined)
+    return _statistic(independence_ratio(transitions)[0], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """From a session to the next, (m,) each: how often without and with an exception, and exceptions after each."""
+
+    from_none: IntArray
+    from_one: IntArray
+    one_after_none: IntArray
+    one_after_one: IntArray
+
+
+def transitions_of(hits: BoolArray, starts: IntArray, stops: IntArray) -> Transitions:
+    """Of the parts ``hits[start:stop]`` of a series, each of at least one session."""
+    before, after = hits[:-1], hits[1:]
+
+    def count(happened: BoolArray) -> IntArray:
+        total = np.concatenate([[0], np.cumsum(happened)])
+        counted: IntArray = total[stops - 1] - total[starts]
+        return counted
+
+    return Transitions(count(~before), count(before), count(~before & after), count(before & after))
+
+
+def independence_undefined_because(transitions: Transitions) -> list[str]:
+    """Why `independence_ratio` says nothing of a part; empty where it does."""
+    reasons = np.where(transitions.from_one == 0, "no_exception_that_could_be_followed", "")
+    words: list[str] = np.where(transitions.from_none == 0, "only_exceptions", reasons).tolist()
+    return words
+
+
+def independence_ratio(transitions: Transitions) -> FloatArray:
+    """(m,) likelihood ratios; 0 where a state was never left."""
+    parts = (
+        (transitions.one_after_none, transitions.from_none),
+        (transitions.one_after_one, transitions.from_one),
+    )
+    apart = [_log_likelihood(ones, left, ones / np.maximum(left, 1)) for ones, left in parts]
+    ones, left = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
+    return _ratio(apart[0] + apart[1], _log_likelihood(ones, left, ones / np.maximum(left, 1)))
 
 
 def conditional_coverage_test(hits: BoolArray, confidence: float) -> Statistic:
@@ -191,36 +235,29 @@ def traffic_light(hits: BoolArray, confidence: float) -> TrafficLight:
         return TrafficLight(undefined_because="fewer_than_250_sessions")
     exceptions = int(hits[-BASEL_SESSIONS:].sum())
     row = min(exceptions, len(BASEL_PLUS_FACTORS) - 1)
-    zone: Zone = "green" if exceptions < 5 else "yellow" if exceptions < 10 else "red"
-    return TrafficLight(zone, exceptions, BASEL_PLUS_FACTORS[row], BASEL_MULTIPLIERS[row])
+    return TrafficLight(zone_of(exceptions), exceptions, BASEL_PLUS_FACTORS[row], BASEL_MULTIPLIERS[row])
 
 
-def _transitions(hits: BoolArray) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(exceptions, sessions) after a session without one and after an exception."""
-    before, after = hits[:-1], hits[1:]
-    return (int(after[~before].sum()), int((~before).sum())), (int(after[before].sum()), int(before.sum()))
+def zone_of(exceptions: int) -> Zone:
+    """Zone of a number of exceptions in 250 sessions at 99 %."""
+    return "green" if exceptions < 5 else "yellow" if exceptions < 10 else "red"
 
 
-def _markov_log_likelihood(hits: BoolArray) -> float:
-    """At the best probabilities after each state."""
-    return sum(_log_likelihood(x, n, x / n) for x, n in _transitions(hits) if n)
-
-
-def _constant_log_likelihood(hits: BoolArray) -> float:
-    """Of the same transitions at their best common probability."""
-    later = hits[1:]
-    return _log_likelihood(int(later.sum()), len(later), float(later.mean()))
-
-
-def _log_likelihood(exceptions: int, observations: int, probability: float) -> float:
+def _log_likelihood(exceptions: IntArray, observations: IntArray, probability: FloatArray | float) -> FloatArray:
     """Of x exceptions in n sessions, x ln p + (n-x) ln(1-p) with 0·ln 0 = 0."""
-    return float(xlogy(exceptions, probability) + xlog1py(observations - exceptions, -probability))
+    happened, not_happened = exceptions.astype(np.float64), (observations - exceptions).astype(np.float64)
+    rate = np.asarray(probability, dtype=np.float64)
+    return np.asarray(xlogy(happened, rate) + xlog1py(not_happened, -rate), dtype=np.float64)
 
 
-def _ratio(best: float, restricted: float, degrees: int) -> Statistic:
+def _ratio(best: FloatArray, restricted: FloatArray) -> FloatArray:
     # At the null's own rate both agree but for rounding, which must not make the ratio negative.
-    statistic = max(0.0, 2.0 * (best - restricted))
-    return Statistic(statistic, float(chdtrc(degrees, statistic)))
+    ratio: FloatArray = np.maximum(0.0, 2.0 * (best - restricted))
+    return ratio
+
+
+def _statistic(ratio: FloatArray, degrees: int) -> Statistic:
+    return Statistic(float(ratio), float(chdtrc(degrees, ratio)))
 
 
 def _require(returns: FloatArray, var: FloatArray, es: FloatArray | None, confidence: float) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.parametric_tail import gaussian_law_tail
 from pipeline.risk.measures.simulated_tail import compounded, gaussian_shocks, losses_tail, uniform_draws
-from pipeline.risk.measures.tail import historical_es, historical_var
-from pipeline.risk.measures.tail_spec import TailEstimate, TailSpec
+from pipeline.risk.measures.tail import fitted_historical_tail
+from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate, TailSpec
 
 WARM_UP_SESSIONS = 22
 """A month of returns before the first residual: a volatility of fewer is mostly its last return."""
@@ -38,8 +38,14 @@ def ewma_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each; 0 for returns that are all 0.
     """
+    return fitted_ewma_tail(returns, spec)(spec.confidence)
+
+
+def fitted_ewma_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
+    """`ewma_tail` at any confidence."""
     volatility = ewma_volatility(returns, spec.ewma_lambda)
-    return gaussian_law_tail(np.zeros_like(volatility), volatility, spec.confidence)
+    mean = np.zeros_like(volatility)
+    return lambda confidence: gaussian_law_tail(mean, volatility, confidence)
 
 
 def ewma_paths_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
@@ -64,9 +70,19 @@ def filtered_historical_tail(returns: FloatArray, spec: TailSpec) -> TailEstimat
     TailEstimate
         (...) each.
     """
+    return fitted_filtered_historical_tail(returns, spec)(spec.confidence)
+
+
+def fitted_filtered_historical_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
+    """`filtered_historical_tail` at any confidence."""
     residuals, volatility = filtered(returns, spec.ewma_lambda)
-    var, es = historical_var(residuals, spec.confidence), historical_es(residuals, spec.confidence)
-    return TailEstimate(volatility * var, volatility * es)
+    of_residuals = fitted_historical_tail(residuals)
+
+    def at(confidence: float) -> TailEstimate:
+        estimate = of_residuals(confidence)
+        return TailEstimate(volatility * estimate.var, volatility * estimate.es)
+
+    return at
 
 
 def filtered_historical_paths_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:

@@ -9,7 +9,7 @@ from pipeline.base.types import BoolArray, FloatArray
 from pipeline.risk.measures.dispersion import standard_deviation
 from pipeline.risk.measures.moments import excess_kurtosis, skewness
 from pipeline.risk.measures.student_t_fit import fit_student_t, standard_student_t_density
-from pipeline.risk.measures.tail_spec import TailEstimate, TailSpec
+from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate, TailSpec
 
 
 def gaussian_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
@@ -25,7 +25,13 @@ def gaussian_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each; the loss itself for a constant series.
     """
-    return gaussian_law_tail(np.mean(returns, axis=-1), standard_deviation(returns), spec.confidence)
+    return fitted_gaussian_tail(returns)(spec.confidence)
+
+
+def fitted_gaussian_tail(returns: FloatArray) -> FittedTail:
+    """`gaussian_tail` at any confidence."""
+    mean, deviation = np.mean(returns, axis=-1), standard_deviation(returns)
+    return lambda confidence: gaussian_law_tail(mean, deviation, confidence)
 
 
 def gaussian_law_tail(mean: FloatArray, deviation: FloatArray, confidence: float) -> TailEstimate:
@@ -59,16 +65,25 @@ def cornish_fisher_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each; NaN where `cornish_fisher_is_monotone` is false: there w is no quantile function.
     """
-    z = float(ndtri(1.0 - spec.confidence))
+    return fitted_cornish_fisher_tail(returns)(spec.confidence)
+
+
+def fitted_cornish_fisher_tail(returns: FloatArray) -> FittedTail:
+    """`cornish_fisher_tail` at any confidence."""
     mean, deviation = np.mean(returns, axis=-1), standard_deviation(returns)
     # A constant series has no shape; without dispersion it bends nothing.
     skew = np.where(deviation > 0.0, skewness(returns), 0.0)
     kurtosis = np.where(deviation > 0.0, excess_kurtosis(returns), 0.0)
-    quantile = z + (z**2 - 1) * skew / 6 + (z**3 - 3 * z) * kurtosis / 24 - (2 * z**3 - 5 * z) * skew * skew / 36
-    bend = 1 + z * skew / 6 + (z**2 - 1) * kurtosis / 24 - (2 * z**2 - 1) * skew * skew / 36
-    shortfall = _normal_density(z) / (1.0 - spec.confidence) * bend
     known = np.where(cornish_fisher_is_monotone(skew, kurtosis), 1.0, np.nan)
-    return TailEstimate((-mean - deviation * quantile) * known, (deviation * shortfall - mean) * known)
+
+    def at(confidence: float) -> TailEstimate:
+        z = float(ndtri(1.0 - confidence))
+        quantile = z + (z**2 - 1) * skew / 6 + (z**3 - 3 * z) * kurtosis / 24 - (2 * z**3 - 5 * z) * skew * skew / 36
+        bend = 1 + z * skew / 6 + (z**2 - 1) * kurtosis / 24 - (2 * z**2 - 1) * skew * skew / 36
+        shortfall = _normal_density(z) / (1.0 - confidence) * bend
+        return TailEstimate((-mean - deviation * quantile) * known, (deviation * shortfall - mean) * known)
+
+    return at
 
 
 def cornish_fisher_is_monotone(skew: FloatArray, kurtosis: FloatArray) -> BoolArray:
@@ -103,11 +118,20 @@ def student_t_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each; NaN where the likelihood has no maximum (`fit_student_t`).
     """
+    return fitted_student_t_tail(returns)(spec.confidence)
+
+
+def fitted_student_t_tail(returns: FloatArray) -> FittedTail:
+    """`student_t_tail` at any confidence."""
     fit = fit_student_t(returns)
     freedom = fit.degrees_of_freedom
-    t = np.asarray(stdtrit(freedom, spec.confidence), dtype=np.float64)
-    beyond = standard_student_t_density(t, freedom) / (1.0 - spec.confidence) * (freedom + t * t) / (freedom - 1.0)
-    return TailEstimate(fit.scale * t - fit.location, fit.scale * beyond - fit.location)
+
+    def at(confidence: float) -> TailEstimate:
+        t = np.asarray(stdtrit(freedom, confidence), dtype=np.float64)
+        beyond = standard_student_t_density(t, freedom) / (1.0 - confidence) * (freedom + t * t) / (freedom - 1.0)
+        return TailEstimate(fit.scale * t - fit.location, fit.scale * beyond - fit.location)
+
+    return at
 
 
 def _normal_density(z: float) -> float:

@@ -93,10 +93,14 @@ def acerbi_szekely_z2(
 
 def _relative_losses(generator: np.random.Generator, var_over_es: FloatArray) -> FloatArray:
     """Losses beyond VaR as multiples of ES, whose mean is 1."""
-    uniform = 1.0 - generator.random(var_over_es.shape)
-    excess_with_mean_1 = (1.0 - TAIL_SHAPE) / TAIL_SHAPE * (uniform**-TAIL_SHAPE - 1.0)
-    losses: FloatArray = var_over_es + (1.0 - var_over_es) * excess_with_mean_1
+    losses: FloatArray = var_over_es + (1.0 - var_over_es) * pareto_excesses(generator.random(var_over_es.shape))
     return losses
+
+
+def pareto_excesses(uniform: FloatArray) -> FloatArray:
+    """Generalised Pareto excesses with mean 1 and `TAIL_SHAPE`, of numbers in [0, 1)."""
+    excesses: FloatArray = (1.0 - TAIL_SHAPE) / TAIL_SHAPE * ((1.0 - uniform) ** -TAIL_SHAPE - 1.0)
+    return excesses
 
 
 def _exceptions(generator: np.random.Generator, probability: float, trials: int) -> IntArray:

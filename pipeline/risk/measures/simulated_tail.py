@@ -8,6 +8,7 @@ between windows are not noise of the draw; nor does the error of a rolling serie
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
@@ -17,7 +18,7 @@ from pipeline.risk.measures.dispersion import standard_deviation
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.student_t_fit import fit_student_t
 from pipeline.risk.measures.tail import quantile_rank
-from pipeline.risk.measures.tail_spec import TailEstimate, TailSpec
+from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate, TailSpec
 
 _SYMMETRY_TOLERANCE = 1e-10
 _BLOCK = 2**20
@@ -39,15 +40,25 @@ def monte_carlo_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each, with the standard errors of the simulation; NaN where the fit is undefined.
     """
+    return fitted_monte_carlo_tail(returns, spec)(spec.confidence)
+
+
+def fitted_monte_carlo_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
+    """`monte_carlo_tail` at any confidence; the law is fitted once, and drawn from again each time."""
     rows = returns.reshape(-1, returns.shape[-1])
-    shocks = _Shocks(spec)
+    law, shocks = _Law.of(rows, spec), _Shocks(spec)
     block = max(1, _BLOCK // spec.paths)
-    parts = [_simulated(rows[first : first + block], spec, shocks) for first in range(0, len(rows), block)]
-    if not parts:
-        empty = np.empty(returns.shape[:-1])
-        return TailEstimate(empty, empty, empty, empty)
-    columns = zip(*((p.var, p.es, p.var_standard_error, p.es_standard_error) for p in parts), strict=True)
-    return TailEstimate(*(np.concatenate(column) for column in columns)).reshaped(returns.shape[:-1])
+
+    def at(confidence: float) -> TailEstimate:
+        blocks = (slice(first, first + block) for first in range(0, len(rows), block))
+        parts = [losses_tail(_earned(law.part(part), spec, shocks), confidence) for part in blocks]
+        if not parts:
+            empty = np.empty(returns.shape[:-1])
+            return TailEstimate(empty, empty, empty, empty)
+        columns = zip(*((p.var, p.es, p.var_standard_error, p.es_standard_error) for p in parts), strict=True)
+        return TailEstimate(*(np.concatenate(column) for column in columns)).reshaped(returns.shape[:-1])
+
+    return at
 
 
 def portfolio_monte_carlo_tail(
@@ -159,20 +170,38 @@ class _Shocks:
         return shocks[None]
 
 
-def _simulated(rows: FloatArray, spec: TailSpec, shocks: _Shocks) -> TailEstimate:
-    """Of a block of windows (m, n)."""
-    if spec.law == "gaussian":
-        location, scale, freedom = np.mean(rows, axis=-1), standard_deviation(rows), None
-    else:
+@dataclass(frozen=True, slots=True)
+class _Law:
+    """What is drawn from for each window, (m,) each; a normal law has no degrees of freedom."""
+
+    location: FloatArray
+    scale: FloatArray
+    degrees_of_freedom: FloatArray | None
+
+    @classmethod
+    def of(cls, rows: FloatArray, spec: TailSpec) -> _Law:
+        """Fit `TailSpec.law` to windows (m, n)."""
+        if spec.law == "gaussian":
+            return cls(np.mean(rows, axis=-1), standard_deviation(rows), None)
         fit = fit_student_t(rows)
-        location, scale, freedom = fit.location, fit.scale, fit.degrees_of_freedom
-    wealth = np.ones((len(rows), spec.paths))
+        return cls(fit.location, fit.scale, fit.degrees_of_freedom)
+
+    def part(self, rows: slice) -> _Law:
+        """The laws of some of the windows."""
+        freedom = None if self.degrees_of_freedom is None else self.degrees_of_freedom[rows]
+        return _Law(self.location[rows], self.scale[rows], freedom)
+
+
+def _earned(law: _Law, spec: TailSpec, shocks: _Shocks) -> FloatArray:
+    """(m, paths) simulated returns over the horizon."""
+    freedom = law.degrees_of_freedom
+    wealth = np.ones((len(law.location), spec.paths))
     earned = wealth
     for session in range(spec.horizon_sessions):
         shock = shocks.gaussian(session) if freedom is None else shocks.student_t(session, freedom)
-        earned = location[:, None] + scale[:, None] * shock
-        wealth = compounded(wealth, earned)
-    return losses_tail(earned if spec.horizon_sessions == 1 else wealth - 1.0, spec.confidence)
+        earned = law.location[:, None] + law.scale[:, None] * shock
+        wealth = compounded(wealth, earned) if spec.horizon_sessions > 1 else wealth
+    return earned if spec.horizon_sessions == 1 else wealth - 1.0
 
 
 def _cholesky(weights: FloatArray, mean: FloatArray, covariance: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.errors import MeasureInputError
+from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate
 
 
 def historical_var(returns: FloatArray, confidence: float) -> FloatArray:
@@ -46,13 +47,18 @@ def historical_es(returns: FloatArray, confidence: float) -> FloatArray:
     FloatArray
         (...) loss as a positive fraction of value.
     """
-    losses = tail_losses(returns, confidence)
-    sessions = returns.shape[-1]
-    weights = np.full(losses.shape[-1], 1.0 / sessions)
-    weights[0] = quantile_rank(sessions, confidence) / sessions - confidence
-    shortfall: FloatArray = np.sum(losses * (weights / (1.0 - confidence)), axis=-1)
-    # With a flat tail the weighted mean can round to an ulp below the value at risk.
-    return np.maximum(shortfall, losses[..., 0])
+    return _mean_beyond(tail_losses(returns, confidence), returns.shape[-1], confidence)
+
+
+def fitted_historical_tail(returns: FloatArray) -> FittedTail:
+    """`historical_var` and `historical_es` at any confidence, the windows (..., n) being sorted once."""
+    ascending = np.sort(-returns, axis=-1)
+
+    def at(confidence: float) -> TailEstimate:
+        losses = ascending[..., quantile_rank(returns.shape[-1], confidence) - 1 :]
+        return TailEstimate(losses[..., 0], _mean_beyond(losses, returns.shape[-1], confidence))
+
+    return at
 
 
 def quantile_rank(sessions: int, confidence: float) -> int:
@@ -67,3 +73,12 @@ def tail_losses(returns: FloatArray, confidence: float) -> FloatArray:
     first = quantile_rank(returns.shape[-1], confidence) - 1
     losses = np.partition(-returns, first, axis=-1)[..., first:]
     return np.sort(losses, axis=-1)
+
+
+def _mean_beyond(losses: FloatArray, sessions: int, confidence: float) -> FloatArray:
+    """Expected shortfall of `sessions` scenarios from the `tail_losses` of them."""
+    weights = np.full(losses.shape[-1], 1.0 / sessions)
+    weights[0] = quantile_rank(sessions, confidence) / sessions - confidence
+    shortfall: FloatArray = np.sum(losses * (weights / (1.0 - confidence)), axis=-1)
+    # With a flat tail the weighted mean can round to an ulp below the value at risk.
+    return np.maximum(shortfall, losses[..., 0])

@@ -114,3 +114,7 @@ class TailEstimate:
         return TailEstimate(
             change(self.var), change(self.es), *(None if error is None else change(error) for error in errors)
         )
+
+
+FittedTail: TypeAlias = Callable[[float], TailEstimate]
+"""The figures of windows that were looked at once, at any confidence."""

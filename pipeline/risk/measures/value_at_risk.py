@@ -6,7 +6,7 @@ tests of ``tests/unit/risk/test_value_at_risk.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -16,11 +16,12 @@ import numpy as np
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures import filtered_tail, parametric_tail, simulated_tail
 from pipeline.risk.measures.errors import MeasureInputError
-from pipeline.risk.measures.tail import historical_es, historical_var
-from pipeline.risk.measures.tail_spec import Scaling, TailEstimate, TailSpec
+from pipeline.risk.measures.tail import fitted_historical_tail
+from pipeline.risk.measures.tail_spec import FittedTail, Scaling, TailEstimate, TailSpec
 from pipeline.risk.measures.windows import require_returns, rolling
 
 Estimator: TypeAlias = Callable[[FloatArray, TailSpec], TailEstimate]
+Fitter: TypeAlias = Callable[[FloatArray, TailSpec], FittedTail]
 
 _ROWS_AT_A_TIME = 512
 """Windows estimated together: a few MiB, which stay in the cache."""
@@ -34,13 +35,13 @@ class VarMethod:
     ----------
     name
         As in fields and documents.
-    estimate_session
-        From windows (..., n) of returns to the figures of one period of the same length.
+    fit_session
+        From windows (..., n) of returns to the figures of one period of the same length, at any confidence.
     estimate_paths
         From windows of one-session returns to the figures of a compounded simulated horizon; None if the
         method does not simulate.
     overlapping
-        Whether `estimate_session` may be given overlapping returns of several sessions. Not where it models how
+        Whether `fit_session` may be given overlapping returns of several sessions. Not where it models how
         volatility follows from one session to the next.
     minimum_sessions
         Returns without which there is no figure.
@@ -53,7 +54,7 @@ class VarMethod:
     """
 
     name: str
-    estimate_session: Estimator
+    fit_session: Fitter
     estimate_paths: Estimator | None
     overlapping: bool
     minimum_sessions: int
@@ -91,6 +92,27 @@ class VarMethod:
         require_returns(returns, self.returns_needed(spec))
         return self._estimated(np.ascontiguousarray(returns), spec)
 
+    def estimate_each(
+        self, returns: FloatArray, spec: TailSpec, confidences: Sequence[float]
+    ) -> tuple[TailEstimate, ...]:
+        """The figures of the next session at several confidences, from one fit.
+
+        Parameters
+        ----------
+        returns
+            (..., n) simple returns of one session each, C-contiguous and finite, n ≥ `minimum_sessions`. May be below
+            -1: short positions can lose more than the portfolio's value.
+        spec
+            Its confidence and horizon are not used.
+
+        Returns
+        -------
+        tuple of TailEstimate
+            One a confidence, with the bits of `estimate` at it.
+        """
+        at = self.fit_session(returns, replace(spec, horizon_sessions=1))
+        return tuple(at(confidence) for confidence in confidences)
+
     def require(self, spec: TailSpec) -> None:
         """Refuse a way to several sessions that the method does not have."""
         if spec.horizon_sessions > 1 and spec.scaling not in self.scalings:
@@ -105,13 +127,13 @@ class VarMethod:
         return self.minimum_sessions + overlap
 
     def _estimated(self, returns: FloatArray, spec: TailSpec) -> TailEstimate:
-        if spec.horizon_sessions == 1:
-            return self.estimate_session(returns, spec)
-        if spec.scaling == "overlapping":
-            return self.estimate_session(overlapping_returns(returns, spec.horizon_sessions), spec)
-        if spec.scaling == "simulation" and self.estimate_paths is not None:
+        if spec.horizon_sessions > 1 and spec.scaling == "simulation" and self.estimate_paths is not None:
             return self.estimate_paths(returns, spec)
-        return self.estimate_session(returns, replace(spec, horizon_sessions=1)).scaled_to(spec.horizon_sessions)
+        session = replace(spec, horizon_sessions=1)
+        if spec.horizon_sessions > 1 and spec.scaling == "overlapping":
+            return self.fit_session(overlapping_returns(returns, spec.horizon_sessions), session)(spec.confidence)
+        estimate = self.fit_session(returns, session)(spec.confidence)
+        return estimate if spec.horizon_sessions == 1 else estimate.scaled_to(spec.horizon_sessions)
 
 
 def overlapping_returns(returns: FloatArray, horizon_sessions: int) -> FloatArray:
@@ -187,14 +209,10 @@ def _require_rows(returns: FloatArray, needed: int, window_sessions: int, rows: 
         )
 
 
-def _historical(returns: FloatArray, spec: TailSpec) -> TailEstimate:
-    return TailEstimate(historical_var(returns, spec.confidence), historical_es(returns, spec.confidence))
-
-
 _METHODS = (
     VarMethod(
         name="historical",
-        estimate_session=_historical,
+        fit_session=lambda returns, _: fitted_historical_tail(returns),
         estimate_paths=None,
         overlapping=True,
         minimum_sessions=1,
@@ -203,7 +221,7 @@ _METHODS = (
     ),
     VarMethod(
         name="gaussian",
-        estimate_session=parametric_tail.gaussian_tail,
+        fit_session=lambda returns, _: parametric_tail.fitted_gaussian_tail(returns),
         estimate_paths=None,
         overlapping=True,
         minimum_sessions=2,
@@ -212,7 +230,7 @@ _METHODS = (
     ),
     VarMethod(
         name="cornish_fisher",
-        estimate_session=parametric_tail.cornish_fisher_tail,
+        fit_session=lambda returns, _: parametric_tail.fitted_cornish_fisher_tail(returns),
         estimate_paths=None,
         overlapping=True,
         minimum_sessions=4,
@@ -222,7 +240,7 @@ _METHODS = (
     ),
     VarMethod(
         name="student_t",
-        estimate_session=parametric_tail.student_t_tail,
+        fit_session=lambda returns, _: parametric_tail.fitted_student_t_tail(returns),
         estimate_paths=None,
         overlapping=True,
         minimum_sessions=30,
@@ -232,7 +250,7 @@ _METHODS = (
     ),
     VarMethod(
         name="ewma",
-        estimate_session=filtered_tail.ewma_tail,
+        fit_session=filtered_tail.fitted_ewma_tail,
         estimate_paths=filtered_tail.ewma_paths_tail,
         overlapping=False,
         minimum_sessions=filtered_tail.WARM_UP_SESSIONS,
@@ -241,7 +259,7 @@ _METHODS = (
     ),
     VarMethod(
         name="filtered_historical",
-        estimate_session=filtered_tail.filtered_historical_tail,
+        fit_session=filtered_tail.fitted_filtered_historical_tail,
         estimate_paths=filtered_tail.filtered_historical_paths_tail,
         overlapping=False,
         minimum_sessions=3 * filtered_tail.WARM_UP_SESSIONS,
@@ -250,7 +268,7 @@ _METHODS = (
     ),
     VarMethod(
         name="monte_carlo",
-        estimate_session=simulated_tail.monte_carlo_tail,
+        fit_session=simulated_tail.fitted_monte_carlo_tail,
         estimate_paths=simulated_tail.monte_carlo_tail,
         overlapping=False,
         minimum_sessions=30,

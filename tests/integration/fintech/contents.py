@@ -7,14 +7,20 @@ from datetime import date
 
 from sqlalchemy import Table
 
+from pipeline.store.covariances import COVARIANCE
+from pipeline.store.factor_exposures import FACTOR_EXPOSURE
 from pipeline.store.fx_rates import FX_RATE
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.instruments import INSTRUMENT
+from pipeline.store.portfolio_contributions import PORTFOLIO_CONTRIBUTION
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
+from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.prices import PRICE
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.schema import WRITER, session_column
+from pipeline.store.stress_results import STRESS_RESULT
+from pipeline.store.var_backtests import VAR_BACKTEST
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
 Ask = Callable[[str], list[tuple]]
@@ -24,6 +30,12 @@ MONTHLY_TABLES: dict[str, Table] = {
     "fx_rates": FX_RATE,
     "instrument_risk": INSTRUMENT_RISK,
     "portfolio_risk": PORTFOLIO_RISK,
+    "stress_results": STRESS_RESULT,
+    "covariance": COVARIANCE,
+    "factor_exposure": FACTOR_EXPOSURE,
+    "portfolio_contribution": PORTFOLIO_CONTRIBUTION,
+    "portfolio_tail": PORTFOLIO_TAIL,
+    "var_backtests": VAR_BACKTEST,
     "portfolio_simulation": PORTFOLIO_SIMULATION,
     "volatility_forecast": VOLATILITY_FORECAST,
     "quantile_forecast": QUANTILE_FORECAST,

@@ -21,7 +21,7 @@ from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
 from tests.integration.orchestration.conftest import AUTUMN, Platform
 
 DERIVED = [
-    ("risk", ["instrument_risk", "portfolio_risk"]),
+    ("risk", ["instrument_risk", "portfolio_risk", "covariance", "factor_exposure", "portfolio_contribution"]),
     ("simulation", ["portfolio_simulation"]),
     ("forecast", ["volatility_forecast", "quantile_forecast"]),
 ]
@@ -211,6 +211,9 @@ def test_every_result_row_refers_to_rows_that_exist(priced: Platform) -> None:
         "volatility_forecast": "instrument",
         "quantile_forecast": "instrument",
         "portfolio_risk": "portfolio",
+        "covariance": "instrument",
+        "factor_exposure": "instrument",
+        "portfolio_contribution": "portfolio",
         "portfolio_simulation": "portfolio",
     }
     for table, subject in subjects.items():

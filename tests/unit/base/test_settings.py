@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 
 from pipeline.base import settings as settings_module
+from pipeline.base.compiled_code import compiled_code_folder
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.settings import (
     PROJECT_ROOT,
@@ -218,6 +219,7 @@ def test_child_processes_are_told_where_everything_is(monkeypatch: pytest.Monkey
     assert variables["DAGSTER_DATABASE_URL"] == "postgresql://h/dagster"
     assert variables["DAGSTER_HOME"] == "/srv/data/dagster"
     assert variables["DAGSTER_EVENT_BATCH_SIZE"] == "1000"
+    assert variables["NUMBA_CACHE_DIR"] == str(compiled_code_folder(Path("/srv/data")))
     assert all(isinstance(value, str) for value in variables.values())
 
 

@@ -62,7 +62,15 @@ def test_a_benchmark_that_misses_a_session_of_the_portfolio_is_not_used() -> Non
     report = rolling_report(series.held.returns, series.benchmark, slice(119, 120), RiskSpec(), series.held)
     assert report.reasons.tolist() == [b"short_window: 119 of 252 sessions"]
     latest = latest_report(series.held.returns, series.benchmark, RiskSpec(window_sessions=63), series.held)
-    assert [name for name, value in latest.items() if np.isnan(value)] == ["beta"]
+    assert [name for name, value in latest.items() if np.isnan(value)] == [
+        "beta",
+        "alpha",
+        "r_squared",
+        "tracking_error",
+        "information_ratio",
+        "up_capture",
+        "down_capture",
+    ]
 
 
 def test_a_benchmark_that_misses_only_sessions_left_out_is_used() -> None:

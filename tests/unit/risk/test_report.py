@@ -20,6 +20,9 @@ RETURNS = drawn_returns(BLOCK_ROWS + 150, seed=31)
 BENCHMARK = 0.6 * RETURNS + drawn_returns(BLOCK_ROWS + 150, seed=32)
 END = len(RETURNS) + 1
 """Rows: one more than returns."""
+NO_BENCHMARK = (
+    b"no_benchmark, no_benchmark_gain, no_benchmark_loss, no_benchmark_or_active_risk, no_benchmark_or_variation"
+)
 
 
 def rows_of(report: RollingReport, rows: slice) -> list[FloatArray]:
@@ -85,13 +88,25 @@ def test_a_row_without_a_full_window_has_no_number_and_says_so(whole: RollingRep
 @pytest.mark.parametrize(
     ("returns", "benchmark", "reason"),
     [
-        (np.zeros(21), np.zeros(21), b"no_benchmark, no_drawdown, no_return_below_target, no_variation"),
-        (np.full(21, -0.01), drawn_returns(21), b"no_variation"),
+        (np.zeros(21), np.zeros(21), NO_BENCHMARK + b", no_drawdown, no_return_below_target, no_variation"),
+        (np.full(21, -0.01), drawn_returns(21), b"no_benchmark_or_variation, no_variation"),
         (np.linspace(0.001, 0.02, 21), drawn_returns(21), b"no_drawdown, no_return_below_target"),
-        (drawn_returns(21), None, b"no_benchmark"),
-        (drawn_returns(21), drawn_returns(21), b""),
+        (drawn_returns(21), None, NO_BENCHMARK),
+        (drawn_returns(21), drawn_returns(21), b"no_benchmark_or_active_risk"),
+        (drawn_returns(21), np.linspace(0.001, 0.02, 21), b"no_benchmark_loss"),
+        (drawn_returns(21), np.linspace(-0.02, -0.001, 21), b"no_benchmark_gain"),
+        (drawn_returns(21), drawn_returns(21, seed=2), b""),
     ],
-    ids=["stands still", "constant loss", "only gains", "no benchmark", "nothing missing"],
+    ids=[
+        "stands still",
+        "constant loss",
+        "only gains",
+        "no benchmark",
+        "is the benchmark",
+        "benchmark only gains",
+        "benchmark only loses",
+        "nothing missing",
+    ],
 )
 def test_the_reason_names_why_measures_are_missing(
     returns: FloatArray, benchmark: FloatArray | None, reason: bytes

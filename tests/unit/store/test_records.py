@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import BigInteger, Date, Double, Integer, MetaData, SmallInteger, Table, Text
 
 from pipeline.store.binary_copy import HEADER, TRAILER, encode
+from pipeline.store.factor_exposures import FACTOR_EXPOSURE, FactorExposureRow
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
-from pipeline.store.instruments import Instrument, benchmark_of
+from pipeline.store.instruments import Instrument, benchmark_of, factor_funds_of
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION, SimulationRow
 from pipeline.store.portfolios import Position
@@ -81,6 +82,7 @@ def test_levels_have_columns_of_their_own() -> None:
         (VolatilityForecastRow, VOLATILITY_FORECAST),
         (RiskRow, PORTFOLIO_RISK),
         (RiskRow, INSTRUMENT_RISK),
+        (FactorExposureRow, FACTOR_EXPOSURE),
     ],
     ids=lambda value: getattr(value, "name", value.__name__ if isinstance(value, type) else str(value)),
 )
@@ -106,6 +108,12 @@ def test_the_benchmark_is_the_first_index() -> None:
     assert benchmark_of(known) == known[1]
     assert benchmark_of(known[:1]) is None
     assert benchmark_of([]) is None
+
+
+def test_factor_funds_are_the_funds() -> None:
+    known = [instrument("AAPL", "stock"), instrument("MTUM", "etf"), instrument("SP500", "index")]
+    assert factor_funds_of([*known, instrument("VLUE", "etf")]) == [known[1], instrument("VLUE", "etf")]
+    assert factor_funds_of(known[:1]) == []
 
 
 @pytest.mark.parametrize(("amount", "expected"), [({"quantity": -3.0}, -3.0), ({"target_weight": 0.0}, 0.0)])

@@ -195,7 +195,7 @@ def upgrade() -> None:
             "materialization_id", sa.Integer(), nullable=False, comment="Write that made or last changed the row."
         ),
         sa.PrimaryKeyConstraint("portfolio_id", "session", "method", name=op.f("portfolio_tail_pkey")),
-        comment="Value at risk and expected shortfall of every portfolio's holdings, by every method.",
+        comment="VaR and ES of every portfolio's holdings; by student_t and monte_carlo at month ends only.",
     )
     op.create_table(
         "stress_result",

@@ -1,0 +1,133 @@
+"""Asset ``portfolio_tail``: value at risk and expected shortfall of every portfolio, by every method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.base.types import DateArray, IntArray, MonthRange
+from pipeline.orchestration.checks import Columns
+from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
+from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.risk.assets.month_ends import month_end_rows
+from pipeline.risk.assets.reach import sessions_in_reach
+from pipeline.risk.measures.errors import MeasureInputError
+from pipeline.risk.measures.holdings import Holdings
+from pipeline.risk.measures.tail_forecasts import (
+    DAILY_METHODS,
+    MONTH_END_METHODS,
+    PUBLISHED_CONFIDENCES,
+    PUBLISHED_WINDOW_SESSIONS,
+    TailForecasts,
+    tail_forecasts,
+)
+from pipeline.risk.measures.value_at_risk import VAR_METHODS
+from pipeline.risk.report import SHORT_WINDOW, held_series
+from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
+from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
+from pipeline.store.prices import PricePanel, read_price_panel
+from pipeline.store.writing import Write, concatenated
+
+LOOK_BACK_MONTHS = 28
+"""500 sessions are 24 months; quarterly weights were set up to three months before."""
+
+HEADLINE_METHOD = "filtered_historical"
+
+_VAR_COLUMNS = ("var_95_1d", "var_975_1d", "var_99_1d")
+_ES_COLUMNS = ("es_95_1d", "es_975_1d", "es_99_1d")
+
+
+def tail_figures(rows: Columns) -> dict[str, float]:
+    """Of a month: means of the headline method, and how far the methods lie apart."""
+    own = rows["method"] == HEADLINE_METHOD.encode()
+    if not np.isfinite(rows["var_99_1d"][own]).any():
+        return {}
+    return {
+        "mean_var_99_1d_fraction": float(np.nanmean(rows["var_99_1d"][own])),
+        "mean_es_975_1d_fraction": float(np.nanmean(rows["es_975_1d"][own])),
+        "largest_var_99_1d_fraction": float(np.nanmax(rows["var_99_1d"])),
+        "undefined_rows_fraction": float(np.isnan(rows["var_99_1d"]).mean()),
+    }
+
+
+@TableAsset(
+    table=PORTFOLIO_TAIL,
+    location="risk",
+    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    figures=tail_figures,
+    headline="var_99_1d",
+    headline_subject={"method": HEADLINE_METHOD},
+    check_specs=(COMPUTED_SPEC,),
+)
+def portfolio_tail(write: Write, months: MonthRange) -> Produced:
+    """Value at risk and expected shortfall of every portfolio's next session, by every method."""
+    portfolios = read_portfolios(write.connection)
+    ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
+    panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
+    blocks, computed = each_portfolio(
+        portfolios, lambda portfolio: tail_rows(panel, portfolio, months), MeasureInputError
+    )
+    return Produced(concatenated(PORTFOLIO_TAIL, blocks), checks=[computed])
+
+
+def tail_rows(panel: PricePanel, portfolio: Portfolio, months: MonthRange) -> Iterator[Columns]:
+    """The rows of a portfolio: a block of sessions and a method at a time.
+
+    Raises
+    ------
+    MeasureInputError
+        If the portfolio is worth nothing or less on a session.
+    """
+    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    if not np.isfinite(close).all(axis=1).any():
+        return
+    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    span, ends = months.rows_of(series.sessions), month_end_rows(series.sessions, months)
+    rows = np.arange(span.start, span.stop)
+    used = np.minimum(sessions_in_reach(series.sessions, rows, LOOK_BACK_MONTHS), PUBLISHED_WINDOW_SESSIONS)
+    is_full = used == PUBLISHED_WINDOW_SESSIONS
+    for method in (*DAILY_METHODS, *MONTH_END_METHODS):
+        is_short = ~is_full & (method in DAILY_METHODS or np.isin(rows, ends))
+        yield _short_columns(portfolio.id, series.sessions, rows[is_short], used[is_short], method)
+    if is_full.any():
+        full = slice(int(rows[is_full][0]), int(rows[is_full][-1]) + 1)
+        for forecasts in tail_forecasts(series.held, full, ends):
+            # A row may have a window in this reading, and not in its own reach.
+            yield _columns(portfolio.id, series.sessions, forecasts, is_full[forecasts.rows - span.start])
+
+
+def _columns(portfolio_id: int, sessions: DateArray, made: TailForecasts, is_kept: np.ndarray) -> Columns:
+    var, es, rows = made.var[:, is_kept], made.es[:, is_kept], made.rows[is_kept]
+    cause = (VAR_METHODS[made.method].undefined_because or "undefined").encode()
+    missing = np.isnan(var).any(axis=0)
+    return {
+        **_keys(portfolio_id, sessions[rows], made.method),
+        "window_sessions": np.full(len(rows), PUBLISHED_WINDOW_SESSIONS, dtype=np.int16),
+        **dict(zip(_VAR_COLUMNS, var, strict=True)),
+        **dict(zip(_ES_COLUMNS, es, strict=True)),
+        "reason": np.where(missing, cause, b""),
+    }
+
+
+def _short_columns(portfolio_id: int, sessions: DateArray, rows: IntArray, used: IntArray, method: str) -> Columns:
+    """Rows whose window is not full."""
+    texts = [f"{SHORT_WINDOW}: {count} of {PUBLISHED_WINDOW_SESSIONS} sessions".encode() for count in used.tolist()]
+    missing = np.full(len(rows), np.nan)
+    return {
+        **_keys(portfolio_id, sessions[rows], method),
+        "window_sessions": used.astype(np.int16),
+        **dict.fromkeys((*_VAR_COLUMNS, *_ES_COLUMNS), missing),
+        "reason": np.array(texts, dtype="S") if texts else np.array([], dtype="S1"),
+    }
+
+
+def _keys(portfolio_id: int, sessions: DateArray, method: str) -> dict[str, np.ndarray]:
+    return {
+        "portfolio_id": np.full(len(sessions), portfolio_id, dtype=np.int32),
+        "session": sessions,
+        "method": np.full(len(sessions), method.encode()),
+    }
+
+
+assert len(PUBLISHED_CONFIDENCES) == len(_VAR_COLUMNS) == len(_ES_COLUMNS)

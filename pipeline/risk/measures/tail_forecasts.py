@@ -1,0 +1,118 @@
+"""What each method says of the next session of a portfolio's holdings, session after session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.base.types import FloatArray, IntArray
+from pipeline.risk.measures.errors import MeasureInputError
+from pipeline.risk.measures.holdings import HeldPortfolio, scenario_windows
+from pipeline.risk.measures.tail_spec import TailEstimate, TailSpec
+from pipeline.risk.measures.value_at_risk import VAR_METHODS, VarMethod
+
+PUBLISHED_WINDOW_SESSIONS = 500
+"""Two years: a 99 % tail of five returns."""
+
+PUBLISHED_CONFIDENCES = (0.95, 0.975, 0.99)
+
+MONTH_END_METHODS = ("student_t", "monte_carlo")
+"""Published at the last session of each month only: 0.15 and 0.7 ms a window and all confidences, the others 0.01."""
+
+DAILY_METHODS = tuple(name for name in VAR_METHODS if name not in MONTH_END_METHODS)
+
+_ROWS_AT_A_TIME = 512
+"""Windows estimated together: 2 MiB, which stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class TailForecasts:
+    """What one method said on some sessions.
+
+    Parameters
+    ----------
+    method
+        Name in `VAR_METHODS`.
+    rows
+        (m,) positions of the sessions.
+    var, es
+        (c, m) positive losses at each of `PUBLISHED_CONFIDENCES`; NaN where the method is undefined.
+    """
+
+    method: str
+    rows: IntArray
+    var: FloatArray
+    es: FloatArray
+
+
+def tail_forecasts(held: HeldPortfolio, rows: slice, month_ends: IntArray) -> Iterator[TailForecasts]:
+    """Every method's figures of the session after each of `rows`.
+
+    They come from what the weights at the close of that session would have earned over the
+    `PUBLISHED_WINDOW_SESSIONS` up to it: the bits of a row depend on neither earlier nor later history.
+
+    Parameters
+    ----------
+    held
+        With t-1 returns; row i of the t sessions follows return i-1.
+    rows
+        Positions among the t, from `PUBLISHED_WINDOW_SESSIONS` on.
+    month_ends
+        Sorted positions on which `MONTH_END_METHODS` have figures, those outside of `rows` left out.
+
+    Yields
+    ------
+    TailForecasts
+        One a method for some of the rows; those of a method in the order of the rows.
+    """
+    for first in range(rows.start, rows.stop, _ROWS_AT_A_TIME):
+        block = np.arange(first, min(first + _ROWS_AT_A_TIME, rows.stop))
+        span = slice(first - PUBLISHED_WINDOW_SESSIONS, int(block[-1]))
+        scenarios = scenario_windows(held.part(span), PUBLISHED_WINDOW_SESSIONS)
+        for method in DAILY_METHODS:
+            yield _forecasts(method, block, scenarios)
+        ends = np.intersect1d(block, month_ends)
+        if len(ends):
+            for method in MONTH_END_METHODS:
+                yield _forecasts(method, ends, scenarios[ends - first])
+
+
+def held_forecasts(
+    held: HeldPortfolio, rows: slice, window_sessions: int, method: VarMethod, spec: TailSpec
+) -> TailEstimate:
+    """What one method said at each of `rows` of the session after it, as `tail_forecasts` but for any window.
+
+    Parameters
+    ----------
+    rows
+        Positions among the t sessions, from `window_sessions` on; at least one.
+
+    Returns
+    -------
+    TailEstimate
+        (m,) each.
+
+    Raises
+    ------
+    MeasureInputError
+        If the window is shorter than the method needs.
+    """
+    if window_sessions < method.minimum_sessions:
+        raise MeasureInputError(
+            f"window_sessions={window_sessions}: {method.name} needs at least {method.minimum_sessions}"
+        )
+    at_a_time = max(1, _ROWS_AT_A_TIME * PUBLISHED_WINDOW_SESSIONS // window_sessions)
+    parts: list[TailEstimate] = []
+    for first in range(rows.start, rows.stop, at_a_time):
+        last = min(first + at_a_time, rows.stop) - 1
+        scenarios = scenario_windows(held.part(slice(first - window_sessions, last)), window_sessions)
+        parts += method.estimate_each(scenarios, spec, [spec.confidence])
+    return TailEstimate(np.concatenate([part.var for part in parts]), np.concatenate([part.es for part in parts]))
+
+
+def _forecasts(method: str, rows: IntArray, scenarios: FloatArray) -> TailForecasts:
+    spec = TailSpec(PUBLISHED_CONFIDENCES[0])
+    made: tuple[TailEstimate, ...] = VAR_METHODS[method].estimate_each(scenarios, spec, PUBLISHED_CONFIDENCES)
+    return TailForecasts(method, rows, np.stack([e.var for e in made]), np.stack([e.es for e in made]))

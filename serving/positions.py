@@ -1,0 +1,91 @@
+"""Positions as callers give them, to store a portfolio or to measure one at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from psycopg import Connection
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline.base.errors import InvalidInputError
+from pipeline.base.types import FloatArray, Rebalancing
+from pipeline.store.instruments import Instrument, find_instruments
+from serving.inputs import Symbol
+
+MAXIMUM_POSITIONS = 500
+Quantity = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-1e12, le=1e12)]
+Weight = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-100, le=100)]
+
+
+class PositionIn(BaseModel):
+    """A holding: units, negative if short, or a share of the value to return to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    symbol: Symbol = Field(examples=["AAPL"])
+    quantity: Quantity | None = Field(None, description="Units held, negative if short.")
+    target_weight: Weight | None = Field(None, description="Share of the portfolio's value, as a fraction.")
+
+    @model_validator(mode="after")
+    def _require_one_amount(self) -> PositionIn:
+        if (self.quantity is None) == (self.target_weight is None):
+            raise PydanticCustomError("one_amount", "Give exactly one of quantity and target_weight")
+        return self
+
+    @property
+    def amount(self) -> float:
+        """The one of the two that is given."""
+        amount = self.target_weight if self.quantity is None else self.quantity
+        assert amount is not None
+        return amount
+
+
+def require_consistency(positions: Sequence[PositionIn], rebalancing: Rebalancing | None) -> None:
+    """Refuse positions that do not go together, or not with the policy.
+
+    Raises
+    ------
+    PydanticCustomError
+        Naming the field.
+    """
+    symbols = [position.symbol for position in positions]
+    if len(set(symbols)) < len(symbols):
+        raise PydanticCustomError("duplicate_symbol", "positions: a symbol is given twice; sum its positions")
+    quantities = [position.quantity for position in positions if position.quantity is not None]
+    if len(quantities) == len(symbols) and max(quantities) <= 0:
+        raise PydanticCustomError(
+            "nothing_held", "positions: no quantity is above 0, so the portfolio is never worth anything"
+        )
+    weighted = {position.target_weight is not None for position in positions}
+    if len(weighted) > 1:
+        raise PydanticCustomError("mixed_amounts", "positions: give quantities or target weights, not both")
+    if weighted == {False} and rebalancing not in (None, "buy_and_hold"):
+        raise PydanticCustomError("rebalancing", "rebalancing: quantities are held; leave it out or buy_and_hold")
+    if weighted == {True} and rebalancing in (None, "buy_and_hold"):
+        raise PydanticCustomError("rebalancing", "rebalancing: target weights need daily, monthly or quarterly")
+
+
+def amounts_of(positions: Sequence[PositionIn]) -> FloatArray:
+    """(n,) quantities or target weights."""
+    return np.array([position.amount for position in positions], dtype=np.float64)
+
+
+def known_instruments(connection: Connection, symbols: Sequence[str]) -> dict[str, Instrument]:
+    """The instruments of symbols, by symbol.
+
+    Raises
+    ------
+    InvalidInputError
+        If a symbol is unknown.
+    """
+    known = find_instruments(connection, symbols)
+    unknown = [symbol for symbol in symbols if symbol not in known]
+    if unknown:
+        raise InvalidInputError(
+            f"positions: no instrument has the symbol {', '.join(unknown[:5])}",
+            "GET /api/v1/instruments lists those known.",
+        )
+    return known
