@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from fintech.interrupts import ignore_signals
+from pipeline.base.compiled_code import use_compiled_code_folder
 from pipeline.base.errors import ConfigurationError, DatabaseError, PlatformError
 from pipeline.base.settings import PROJECT_ROOT, Settings, export_environment, process_environment
 from pipeline.store.engine import Database, database_name, sqlalchemy_url, with_database
@@ -85,6 +86,7 @@ def prepared_host(settings: Settings) -> Iterator[Host]:
         dagster_url = _dagster_address(settings, address)
         environment = process_environment(settings, address, sqlalchemy_url(dagster_url, "psycopg2"))
         _make_dagster_home(Path(environment["DAGSTER_HOME"]))
+        use_compiled_code_folder(Path(environment["NUMBA_CACHE_DIR"]))
         export_environment(environment)
         with statement_failures():
             Database(dagster_url).ensure_exists(fill=_make_dagster_tables)

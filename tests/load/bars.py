@@ -62,6 +62,7 @@ BARS = (
     Bar("risk.rolling_vs_pandas_all", 200.0, "at least", "the same with .apply for what pandas has no method for"),
     Bar("risk.rolling_vs_write_limit", 5.0, "at most", "the rolling panel's time by that of storing its rows"),
     Bar("risk.daily_refresh_cpu_s", 1.0, "at most", "a month of 500 instruments and 100 portfolios, CPU seconds"),
+    Bar("risk.calculate_100_ms", 20.0, "at most", "a full report of 100 positions on request, CPU milliseconds"),
     Bar("quality.spike_recall", 0.95, "at least", "share of the seeded spikes that are found"),
     Bar("quality.spike_false_ppm", 200.0, "at most", "right bars taken for spikes, per million"),
     Bar("quality.second_source_recall", 0.99, "at least", "share of errors of 1 % that a second source shows"),

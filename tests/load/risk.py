@@ -18,7 +18,7 @@ import skfolio.measures as skfolio
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.holdings import Holdings
-from pipeline.risk.measures.kernels.rolling import rolling_measures
+from pipeline.risk.measures.kernels.rolling import twelve_rolling
 from pipeline.risk.measures.kernels.tail import tail_law
 from pipeline.risk.measures.kernels.whole import WHOLE_MEASURES, measure_whole
 from pipeline.risk.measures.windows import simple_returns
@@ -26,6 +26,7 @@ from pipeline.risk.report import held_series, rolling_report
 from pipeline.store.binary_copy import copy_in
 from pipeline.store.engine import Database, with_database
 from tests.bundled import bundled_bars
+from tests.load.calculate import calculate_figures
 from tests.load.ingest import prepared_server
 from tests.load.measuring import Figures, cpu_seconds, median_seconds
 
@@ -46,7 +47,7 @@ PORTFOLIOS, POSITIONS = 100, 20
 
 
 def measure() -> Figures:
-    """Whole series, rolling panels and the daily refresh."""
+    """Whole series, rolling panels, the daily refresh, and a report on request."""
     returns = drawn_returns(SERIES, SESSIONS)
     bundled = bundled_returns()
     return {
@@ -55,6 +56,7 @@ def measure() -> Figures:
         **_whole_figures(returns),
         **_rolling_figures(returns),
         "daily_refresh_cpu_s": _daily_refresh_seconds(),
+        **calculate_figures(),
     }
 
 
@@ -100,7 +102,7 @@ def _rolling_figures(returns: FloatArray) -> dict[str, float]:
 
     def ours() -> None:
         for series in returns:
-            rolling_measures(series, None, SPEC)
+            twelve_rolling(series, SPEC)
 
     native, applied = pd.DataFrame(returns[:PANDAS_SERIES].T), pd.DataFrame(returns[:APPLIED_SERIES].T)
     by_native = _times_slower(ours, lambda: pandas_native(native)) * SERIES / PANDAS_SERIES
@@ -197,7 +199,7 @@ def _shortfall(returns: FloatArray) -> float:
 
 def _write_seconds(returns: FloatArray) -> float:
     """Median seconds, on the clock, in which Postgres takes the rows by binary COPY into a table without an index."""
-    reports = [rolling_measures(series, None, SPEC) for series in returns]
+    reports = [twelve_rolling(series, SPEC) for series in returns]
     rows = SESSIONS - WINDOW + 1
     columns = {name: np.concatenate([report[name] for report in reports]) for name in WHOLE_MEASURES}
     keys = {

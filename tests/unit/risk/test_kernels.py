@@ -275,14 +275,17 @@ def test_whole_series_are_measured_as_the_definitions_say(sessions: int, spec: R
     assert_equal_to_the_definitions(made, Windows(returns, returns, None), of_the_series)
 
 
-@pytest.mark.parametrize("fall", ["within a strip", "from strip to strip", "from stretch to stretch", "of everything"])
+@pytest.mark.parametrize(
+    "fall", ["within a strip", "from strip to strip", "from stretch to stretch", "of everything", "in the rest"]
+)
 def test_the_deepest_fall_of_a_long_series_is_found_wherever_it_lies(fall: str) -> None:
-    """A series is walked in four stretches, and each of them in strips of `whole.STRIP` sessions."""
+    """A series is walked in four stretches, each of them in strips of `whole.STRIP` sessions, and a rest."""
     first, last, loss = {
-        "within a strip": (1_010, 1_030, -0.1),
+        "within a strip": (1_030, 1_050, -0.1),
         "from strip to strip": (1_100, 1_300, -0.02),
         "from stretch to stretch": (900, 2_100, -0.01),
         "of everything": (1_050, 1_051, -1.0),
+        "in the rest": (3_900, 3_930, -0.1),
     }[fall]
     returns = np.tile(np.abs(drawn_returns(4_000, seed=95)), (2, 1))
     returns[:, 700] = -0.03

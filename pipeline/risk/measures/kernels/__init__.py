@@ -8,8 +8,9 @@ The definitions are the numpy functions of ``pipeline.risk.measures``; these ker
   another first session gives identical bytes.
 - The plain Python function, named ``…_python`` where there is a compiled one, gives the same bits.
 
-Compiled code is kept on disk and made again when its own file changes, not when a file that it calls does: delete
-the folder that ``NUMBA_CACHE_DIR`` names, or ``__pycache__``, after changing `sums` or `exponentials`.
+numba compiles a kernel again when its own file changes, not when a file that it calls does: `fintech` therefore keeps
+compiled code in a folder named by the whole source (`pipeline.base.compiled_code`). Elsewhere delete ``__pycache__``
+after changing `sums`, `exponentials` or another kernel's functions.
 
 Nothing is compiled, and numba is not imported, before a module of this package is: the API starts without it.
 """

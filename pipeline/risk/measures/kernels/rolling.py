@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.base.types import FloatArray
+from pipeline.base.types import FloatArray, IntArray
+from pipeline.risk.measures import CDAR_CONFIDENCE
+from pipeline.risk.measures.dispersion import RISKMETRICS_DECAY, decaying_weights
 from pipeline.risk.measures.holdings import HeldPortfolio
+from pipeline.risk.measures.kernels.capture import CAPTURE_MEASURES, rolling_capture
+from pipeline.risk.measures.kernels.falls import FALL_MEASURES, rolling_falls
 from pipeline.risk.measures.kernels.moments import MOMENT_MEASURES, rolling_moments
-from pipeline.risk.measures.kernels.relative import rolling_beta
+from pipeline.risk.measures.kernels.relative import RELATIVE_MEASURES, rolling_relative
 from pipeline.risk.measures.kernels.sums import LONGEST_WINDOW, unit_of
-from pipeline.risk.measures.kernels.tail import TAIL_MEASURES, held_tail, rolling_tail, room_of, tail_law
+from pipeline.risk.measures.kernels.tail import TAIL_MEASURES, held_tail, law_of, rolling_tail, room_of, tail_law
 from pipeline.risk.measures.kernels.wealth import WEALTH_MEASURES, rolling_wealth
+from pipeline.risk.measures.kernels.weighted import rolling_weighted_volatility
 from pipeline.risk.measures.windows import RiskSpec
 
-_INTEGER_ROWS, _NUMBER_ROWS = 6, 8
+_TWELVE = (*WEALTH_MEASURES, *MOMENT_MEASURES, *TAIL_MEASURES)
+_INTEGER_ROWS, _NUMBER_ROWS = 7, 10
 """Room of the kernels that need most."""
 
 
@@ -37,22 +43,50 @@ def rolling_measures(
     dict
         Measure name → ``(t - window + 1,)``; none for a window too long to sum exactly.
     """
-    window = spec.window_sessions
-    if window > LONGEST_WINDOW:
+    if spec.window_sessions > LONGEST_WINDOW:
         return {}
     returns = np.ascontiguousarray(returns, dtype=np.float64)
-    out = np.empty((13, len(returns) - window + 1))
-    integers = np.empty((_INTEGER_ROWS, len(returns) + 1), dtype=np.int64)
-    room = integers, np.empty((_NUMBER_ROWS, len(returns)))
+    return twelve_rolling(returns, spec, held) | _path_measures(returns, spec) | _compared(returns, benchmark, spec)
+
+
+def twelve_rolling(returns: FloatArray, spec: RiskSpec, held: HeldPortfolio | None = None) -> dict[str, FloatArray]:
+    """Growth, dispersion, higher moments and tail of every full window: what `whole_measures` gives of a series."""
+    window = spec.window_sessions
+    room, rows = _room(len(returns)), len(returns) - window + 1
     unit, law = unit_of(window), (spec.risk_free_rate_daily, float(spec.periods_per_year))
-    rolling_wealth(returns, window, law[1], integers, out[:3])
+    out = np.empty((len(_TWELVE), rows))
+    rolling_wealth(returns, window, law[1], room[0], out[:3])
     rolling_moments(returns, window, law, unit, room, out[3:8])
-    _tail(returns, window, held, out[8:12])
-    if benchmark is None:
-        out[12] = np.nan
-    else:
-        rolling_beta(returns, np.ascontiguousarray(benchmark, dtype=np.float64), window, unit, room, out[12])
-    return dict(zip((*WEALTH_MEASURES, *MOMENT_MEASURES, *TAIL_MEASURES, "beta"), out, strict=True))
+    _tail(returns, window, held, out[8:])
+    return dict(zip(_TWELVE, out, strict=True))
+
+
+def _path_measures(returns: FloatArray, spec: RiskSpec) -> dict[str, FloatArray]:
+    """Those that depend on the order of a window's sessions, beside growth and the deepest fall."""
+    window, work = spec.window_sessions, np.empty(len(returns))
+    out = np.empty((1 + len(FALL_MEASURES), len(returns) - window + 1))
+    weights = decaying_weights(window, RISKMETRICS_DECAY)
+    rolling_weighted_volatility(returns, weights, float(spec.periods_per_year), work, out[0])
+    rolling_falls(returns, window, *law_of(window, (CDAR_CONFIDENCE,)), work, out[1:])
+    return dict(zip(("volatility_ewma", *FALL_MEASURES), out, strict=True))
+
+
+def _compared(returns: FloatArray, benchmark: FloatArray | None, spec: RiskSpec) -> dict[str, FloatArray]:
+    """Measures against the benchmark: NaN where there is none."""
+    names, window = (*RELATIVE_MEASURES, *CAPTURE_MEASURES), spec.window_sessions
+    out = np.full((len(names), len(returns) - window + 1), np.nan)
+    if benchmark is not None:
+        benchmark = np.ascontiguousarray(benchmark, dtype=np.float64)
+        room, unit = _room(len(returns)), unit_of(window)
+        law = spec.risk_free_rate_daily, float(spec.periods_per_year)
+        rolling_relative(returns, benchmark, window, law, unit, room, out[:5])
+        rolling_capture(returns, benchmark, window, unit, room[0], out[5:])
+    return dict(zip(names, out, strict=True))
+
+
+def _room(sessions: int) -> tuple[IntArray, FloatArray]:
+    """Integers and numbers for the kernels to work in."""
+    return np.empty((_INTEGER_ROWS, sessions + 1), dtype=np.int64), np.empty((_NUMBER_ROWS, sessions))
 
 
 def _tail(returns: FloatArray, window: int, held: HeldPortfolio | None, out: FloatArray) -> None:

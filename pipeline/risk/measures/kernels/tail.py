@@ -31,9 +31,14 @@ def tail_law(sessions: int) -> tuple[IntArray, FloatArray]:
         (4,) position of the value at risk, and (4, 2) weights that make the shortfall: of the return there, and
         of the sum of those below it.
     """
-    ranks = np.array([quantile_rank(sessions, confidence) for confidence in _CONFIDENCES])
-    rest = 1.0 - np.array(_CONFIDENCES)
-    atoms = (ranks / sessions - np.array(_CONFIDENCES)) / rest
+    return law_of(sessions, _CONFIDENCES)
+
+
+def law_of(sessions: int, confidences: tuple[float, ...]) -> tuple[IntArray, FloatArray]:
+    """The same for other confidences (k,): positions (k,) and weights (k, 2)."""
+    ranks = np.array([quantile_rank(sessions, confidence) for confidence in confidences])
+    rest = 1.0 - np.array(confidences)
+    atoms = (ranks / sessions - np.array(confidences)) / rest
     return sessions - ranks, np.column_stack([atoms, 1.0 / (sessions * rest)])
 
 
@@ -63,7 +68,7 @@ def _remove(lowest: FloatArray, size: int, x: float) -> None:
 
 
 @register_jitable
-def _select(values: FloatArray, kept: int, lowest: FloatArray) -> None:
+def select(values: FloatArray, kept: int, lowest: FloatArray) -> None:
     """Fill ``lowest[:kept]`` with the lowest of the values, ascending."""
     for i in range(kept):
         _insert(lowest, i, values[i])
@@ -117,7 +122,7 @@ def rolling_tail_python(
     var_95, var_99, es_975, es_99 = out[0], out[1], out[2], out[3]
     tail, room = positions[0] + 1, len(lowest) - 1
     kept = size = min(_KEPT * tail, window)
-    _select(returns[:window], kept, lowest)
+    select(returns[:window], kept, lowest)
     figures = _figures(lowest, positions, weights)
     highest, limit = lowest[size - 1], lowest[tail - 1]
     for row in range(len(returns) - window + 1):
@@ -132,7 +137,7 @@ def rolling_tail_python(
                 size = min(size + 1, room)
             if size < tail:
                 size, changed = kept, True
-                _select(returns[row : row + window], kept, lowest)
+                select(returns[row : row + window], kept, lowest)
             if changed:
                 figures = _figures(lowest, positions, weights)
             highest, limit = lowest[size - 1], lowest[tail - 1]
@@ -172,7 +177,7 @@ def held_tail_python(
             weight = weights_held[row + window - 1, instrument]
             for i in range(window):
                 scenarios[i] += weight * asset_returns[instrument, row + i]
-        _select(scenarios, tail, lowest)
+        select(scenarios, tail, lowest)
         out[0, row], out[1, row], out[2, row], out[3, row] = _figures(lowest, positions, weights)
 
 

@@ -24,13 +24,13 @@ WHOLE_MEASURES = (*WEALTH_MEASURES, *MOMENT_MEASURES, *TAIL_MEASURES)
 
 LANES = 192
 """Measured; rows of a power of two would evict each other from the cache, and odd ones leave a rest."""
-STRIP = 128
+STRIP = 64
 """Sessions whose extremes tell whether a drawdown can lie in them."""
 _TAIL_BEGINS = 1.3
 """Standard deviations below the mean: where to look for the lowest twentieth first."""
 
-Room: TypeAlias = tuple[FloatArray, IntArray, FloatArray, IntArray]
-"""Wealth of every session and two extremes, each also as its bits."""
+Strips: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
+"""Lowest, highest and last wealth of each."""
 
 
 def whole_measures(returns: FloatArray, spec: RiskSpec) -> dict[str, FloatArray]:
@@ -77,14 +77,26 @@ def _add_strip(x: FloatArray, target: float, sums: FloatArray) -> None:
 
 
 @register_jitable
+def _fold(lanes: FloatArray) -> None:
+    """Leave the sum of the lanes in the first, by halves, which compiles to vector instructions as well."""
+    size = len(lanes)
+    while size % 2 == 0:
+        size //= 2
+        low, high = lanes[:size], lanes[size : 2 * size]
+        for j in range(size):
+            low[j] += high[j]
+    for j in range(1, size):
+        lanes[0] += lanes[j]
+
+
+@register_jitable
 def _moments(x: FloatArray, law: tuple[float, float], sums: FloatArray, out: FloatArray) -> tuple[float, float]:
     """The `MOMENT_MEASURES`; gives the mean and the population's standard deviation."""
     sums[:] = 0.0
     for start in range(0, len(x), LANES):
         _add_strip(x[start : start + LANES], law[0], sums)
     for term in range(5):
-        for j in range(1, LANES):
-            sums[term, 0] += sums[term, j]
+        _fold(sums[term])
     n, target, periods = np.float64(len(x)), law[0], law[1]
     mean, raw2, raw3, raw4, below = sums[0, 0] / n, sums[1, 0] / n, sums[2, 0] / n, sums[3, 0] / n, sums[4, 0] / n
     square = mean * mean
@@ -111,74 +123,84 @@ def _collect(found: FloatArray, size: int, x: float, limit: float) -> int:
 
 
 @register_jitable
-def _read(x: FloatArray, limit: float, wealth: FloatArray, found: FloatArray) -> int:
-    """Wealth within each of four stretches from 1 on, and the returns up to a limit; gives how many these are.
+def _read(x: FloatArray, limit: float, strips: Strips, found: FloatArray) -> int:
+    """Extremes of wealth in each strip of four stretches and a rest, and the returns up to a limit, which it counts.
 
-    Four stretches, since a product waits for the one before it.
+    Wealth is 1 where a stretch begins. Four stretches, since a product waits for the one before it.
     """
-    stretch = len(x) // 4
-    x0, x1, x2, x3 = x[:stretch], x[stretch : 2 * stretch], x[2 * stretch : 3 * stretch], x[3 * stretch :]
-    w0, w1 = wealth[:stretch], wealth[stretch : 2 * stretch]
-    w2, w3 = wealth[2 * stretch : 3 * stretch], wealth[3 * stretch :]
+    lows, highs, ends = strips
+    count = len(x) // (4 * STRIP)
+    stretch = count * STRIP
     a = b = c = d = 1.0
     size = 0
-    for i in range(stretch):
-        a *= 1.0 + x0[i]
-        b *= 1.0 + x1[i]
-        c *= 1.0 + x2[i]
-        d *= 1.0 + x3[i]
-        w0[i], w1[i], w2[i], w3[i] = a, b, c, d
-        size = _collect(found, size, x0[i], limit)
-        size = _collect(found, size, x1[i], limit)
-        size = _collect(found, size, x2[i], limit)
-        size = _collect(found, size, x3[i], limit)
-    for i in range(stretch, len(x3)):
-        d *= 1.0 + x3[i]
-        w3[i] = d
-        size = _collect(found, size, x3[i], limit)
+    for number in range(count):
+        start = number * STRIP
+        x0, x1 = x[start : start + STRIP], x[stretch + start : stretch + start + STRIP]
+        x2, x3 = x[2 * stretch + start :], x[3 * stretch + start :]
+        low_a, low_b, low_c, low_d = math.inf, math.inf, math.inf, math.inf
+        high_a, high_b, high_c, high_d = 0.0, 0.0, 0.0, 0.0
+        for i in range(STRIP):
+            a *= 1.0 + x0[i]
+            b *= 1.0 + x1[i]
+            c *= 1.0 + x2[i]
+            d *= 1.0 + x3[i]
+            low_a, high_a = min(low_a, a), max(high_a, a)
+            low_b, high_b = min(low_b, b), max(high_b, b)
+            low_c, high_c = min(low_c, c), max(high_c, c)
+            low_d, high_d = min(low_d, d), max(high_d, d)
+            size = _collect(found, size, x0[i], limit)
+            size = _collect(found, size, x1[i], limit)
+            size = _collect(found, size, x2[i], limit)
+            size = _collect(found, size, x3[i], limit)
+        at_b, at_c, at_d = number + count, number + 2 * count, number + 3 * count
+        lows[number], highs[number], ends[number] = low_a, high_a, a
+        lows[at_b], highs[at_b], ends[at_b] = low_b, high_b, b
+        lows[at_c], highs[at_c], ends[at_c] = low_c, high_c, c
+        lows[at_d], highs[at_d], ends[at_d] = low_d, high_d, d
+    a, low_a, high_a = 1.0, math.inf, 0.0
+    for value in x[4 * stretch :]:
+        a *= 1.0 + value
+        low_a, high_a = min(low_a, a), max(high_a, a)
+        size = _collect(found, size, value, limit)
+    lows[4 * count], highs[4 * count], ends[4 * count] = low_a, high_a, a
     return size
 
 
 @register_jitable
-def _deepest(
-    wealth: FloatArray, bits: IntArray, extremes: tuple[FloatArray, IntArray], before: tuple[float, float]
-) -> tuple[float, float]:
-    """Highest wealth and its lowest fraction of the highest, over a stretch and what came before.
-
-    Strips that cannot hold a deeper fall are passed over. Numbers that are not negative lie in the order of their
-    bits, whose extremes compile to vector instructions.
-    """
-    peak, fraction = before
-    numbers, words = extremes
-    for start in range(0, len(wealth), STRIP):
-        strip = bits[start : start + STRIP]
-        low = high = strip[0]
-        for j in range(len(strip)):
-            low = min(low, strip[j])
-            high = max(high, strip[j])
-        words[0], words[1] = low, high
-        if numbers[0] < fraction * max(peak, numbers[1]):
-            for level in wealth[start : start + STRIP]:
-                peak = max(peak, level)
-                if level < fraction * peak:
-                    fraction = level / peak
-        peak = max(peak, numbers[1])
-    return peak, fraction
+def _deepest_within(x: FloatArray, level: float, peak: float, fraction: float) -> float:
+    """The lowest wealth by its peak so far, of a strip and what came before it."""
+    for value in x:
+        level *= 1.0 + value
+        peak = max(peak, level)
+        if level < fraction * peak:
+            fraction = level / peak
+    return fraction
 
 
 @register_jitable
-def _wealth(sessions: int, periods: float, room: Room, out: FloatArray) -> None:
-    """The `WEALTH_MEASURES` of wealth that `_read` left."""
-    wealth, bits, numbers, words = room
-    stretch = sessions // 4
-    total = peak = fraction = 1.0
-    for part in range(4):
-        start, stop = part * stretch, (part + 1) * stretch if part < 3 else sessions
-        if start < stop and total > 0.0:
-            peak, fraction = _deepest(wealth[start:stop], bits[start:stop], (numbers, words), (peak, fraction))
-            total *= wealth[stop - 1]
-            peak = peak / wealth[stop - 1] if total > 0.0 else peak
-    out[0] = math.pow(total, periods / sessions) - 1.0
+def _wealth(x: FloatArray, periods: float, strips: Strips, out: FloatArray) -> None:
+    """The `WEALTH_MEASURES`, from the strips that `_read` left.
+
+    A strip's lowest level tells its fall from a peak before it. What fell from a peak of its own is looked for only
+    where the strip's extremes leave room for a deeper fall.
+    """
+    lows, highs, ends = strips
+    count = len(x) // (4 * STRIP)
+    total = peak = fraction = level = 1.0
+    for number in range(4 * count + 1):
+        low, high = lows[number], highs[number]
+        if low < fraction * peak:
+            fraction = low / peak
+        if high > peak and low < fraction * high:
+            stop = (number + 1) * STRIP if number < 4 * count else len(x)
+            fraction = _deepest_within(x[number * STRIP : stop], level, peak, fraction)
+        peak, level = max(peak, high), ends[number]
+        if number == 4 * count or (number + 1) % count == 0:  # the next stretch begins at 1
+            total *= level
+            if total <= 0.0:
+                break
+            peak, level = peak / level, 1.0
+    out[0] = math.pow(total, periods / len(x)) - 1.0
     out[1] = fraction - 1.0
     out[2] = out[0] / -out[1] if out[1] < 0.0 else math.nan
 
@@ -211,7 +233,8 @@ def _move_equal(values: FloatArray, pivot: float) -> int:
 def _place(values: FloatArray, position: int) -> None:
     """Move the value that belongs at a position there, and no higher one before it (Hoare 1961, "Find").
 
-    Values that equal the pivot are set aside, so ties do not make it slow. A position behind the last is none.
+    Values that equal the lowest are set aside at once, so ties do not make it slow. A position behind the last is
+    none.
     """
     while position < len(values) and len(values) > 1:
         a, b, c = values[0], values[len(values) // 2], values[-1]
@@ -221,10 +244,11 @@ def _place(values: FloatArray, position: int) -> None:
             values = values[:less]
         else:
             values, position = values[less:], position - less
-            equal = _move_equal(values, pivot)
-            if position < equal:
-                return
-            values, position = values[equal:], position - equal
+            if less == 0:
+                equal = _move_equal(values, pivot)
+                if position < equal:
+                    return
+                values, position = values[equal:], position - equal
 
 
 @register_jitable
@@ -261,16 +285,17 @@ def measure_whole_python(
     out
         (series, 12).
     """
-    wealth, extremes, sums = np.empty(returns.shape[1]), np.empty(2), np.empty((5, LANES))
-    bits, words, found = wealth.view(np.int64), extremes.view(np.int64), np.empty(returns.shape[1] + 1)
+    sums, found = np.empty((5, LANES)), np.empty(returns.shape[1] + 1)
+    most = returns.shape[1] // STRIP + 1
+    lows, highs, ends = np.empty(most), np.empty(most), np.empty(most)
     for number in range(len(returns)):
         x, row = returns[number], out[number]
         mean, deviation = _moments(x, law, sums, row[3:8])
-        size = _read(x, mean - _TAIL_BEGINS * deviation, wealth, found)
+        size = _read(x, mean - _TAIL_BEGINS * deviation, (lows, highs, ends), found)
         if size <= tail[0][0]:
             size = len(x)
             found[:size] = x
-        _wealth(len(x), law[1], (wealth, bits, extremes, words), row[:3])
+        _wealth(x, law[1], (lows, highs, ends), row[:3])
         _tail(found[:size], tail, row[8:])
 
 
