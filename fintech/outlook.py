@@ -13,6 +13,7 @@ from datetime import timedelta
 import numpy as np
 from psycopg import Connection
 
+from pipeline.base.errors import NotFoundError
 from pipeline.base.types import FloatArray
 from pipeline.forecast.backtest import ForecastSpec, latest_quantiles, latest_volatility
 from pipeline.forecast.models import ForecastInputError
@@ -102,13 +103,14 @@ def _stored_forecast(connection: Connection, instrument_id: int) -> Forecast | N
 
 def _portfolio_forecast(panel: PricePanel, portfolio: Portfolio) -> Forecast | None:
     """Forecast what the portfolio earns from what it has earned under its rebalancing policy."""
-    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    ids = [position.instrument_id for position in portfolio.positions]
     try:
+        close = panel.columns(ids, portfolio.base_currency)
         held = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing)).held
         spec = ForecastSpec()
         volatility = {f.model: f for f in latest_volatility(held.returns, spec)}[VOLATILITY_MODEL]
         quantiles = latest_quantiles(held.returns, spec)[0]
-    except (MeasureInputError, ForecastInputError):
+    except (MeasureInputError, ForecastInputError, NotFoundError):
         return None
     by_horizon = dict(zip(volatility.horizons_sessions, volatility.volatility_annual[0].tolist(), strict=True))
     by_level = dict(zip(quantiles.levels, quantiles.quantiles[0].tolist(), strict=True))

@@ -12,7 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import FloatArray, Rebalancing
+from pipeline.store.corporate_actions import read_growth
+from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.instruments import Instrument, find_instruments
+from pipeline.store.portfolios import growth_on
 from serving.inputs import Symbol
 
 MAXIMUM_POSITIONS = 500
@@ -71,6 +74,44 @@ def require_consistency(positions: Sequence[PositionIn], rebalancing: Rebalancin
 def amounts_of(positions: Sequence[PositionIn]) -> FloatArray:
     """(n,) quantities or target weights."""
     return np.array([position.amount for position in positions], dtype=np.float64)
+
+
+def units_of(
+    connection: Connection, positions: Sequence[PositionIn], instrument_ids: Sequence[int], day: np.datetime64
+) -> FloatArray:
+    """(n,) target weights, or the units of a price panel that quantities are which were stated on a day."""
+    amounts = amounts_of(positions)
+    if positions[0].quantity is None:
+        return amounts
+    growth = read_growth(connection, instrument_ids)
+    return amounts / [growth_on(growth, instrument_id, day) for instrument_id in instrument_ids]
+
+
+def require_rates(connection: Connection, instruments: Sequence[Instrument], base_currency: str) -> None:
+    """Refuse prices that cannot be converted.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming a currency without any exchange rate.
+    """
+    foreign = [instrument for instrument in instruments if instrument.currency != base_currency]
+    if not foreign:
+        return
+    known = read_known_currencies(connection)
+    remedy = "Load fx_rates with a provider that has it, or choose instruments and a base_currency of one currency."
+    if base_currency not in known:
+        raise InvalidInputError(
+            f"base_currency: {base_currency} has no exchange rate, and {foreign[0].symbol} is priced in"
+            f" {foreign[0].currency}",
+            remedy,
+        )
+    for instrument in foreign:
+        if instrument.currency not in known:
+            raise InvalidInputError(
+                f"positions: {instrument.symbol} is priced in {instrument.currency}, which has no exchange rate",
+                remedy,
+            )
 
 
 def known_instruments(connection: Connection, symbols: Sequence[str]) -> dict[str, Instrument]:

@@ -8,15 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.base.compiled_code import compiled_code_folder
 from pipeline.base.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 """Where ``workspace.yaml`` and ``dagster.yaml`` lie."""
 
 Environment = Literal["local", "staging", "production"]
+_HTTP_ADDRESS = r"^https?://[A-Za-z0-9._\[\]:-]+/?$"
+HttpAddress = Annotated[str, StringConstraints(pattern=_HTTP_ADDRESS)]
+"""Scheme, host and port, without path, user or password."""
 
 
 class Settings(BaseSettings):
@@ -42,6 +46,11 @@ class Settings(BaseSettings):
     dagster_database_url: SecretStr | None = Field(None, validation_alias="DAGSTER_DATABASE_URL")
     jwt_secret: SecretStr | None = Field(None, validation_alias="JWT_SECRET")
     service_api_key: SecretStr | None = Field(None, validation_alias="SERVICE_API_KEY")
+    risk_engine_url: HttpAddress | None = Field(None, validation_alias="RISK_ENGINE_URL")
+    portfolio_service_url: HttpAddress | None = Field(None, validation_alias="PORTFOLIO_SERVICE_URL")
+    market_data_url: HttpAddress | None = Field(None, validation_alias="MARKET_DATA_URL")
+    ai_engine_url: HttpAddress | None = Field(None, validation_alias="AI_ENGINE_URL")
+    api_key: SecretStr | None = Field(None, validation_alias="FINTECH_API_KEY")
     host: str = Field("127.0.0.1", validation_alias="HOST")
     port: int | None = Field(None, ge=1, le=65_535, validation_alias="PORT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
@@ -139,7 +148,7 @@ def process_environment(settings: Settings, database_url: str, dagster_url: str)
         # Without it each materialisation event is a round trip of its own (ADR 0001).
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "DAGSTER_DISABLE_TELEMETRY": "yes",
-        "NUMBA_CACHE_DIR": str(settings.data_dir / "numba"),
+        "NUMBA_CACHE_DIR": str(compiled_code_folder(settings.data_dir)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pipeline.base.errors import NotFoundError
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.store.portfolios import Portfolio
 
@@ -24,14 +25,17 @@ def each_portfolio(
     compute
         Blocks of rows of one portfolio; all of them count, or none.
     refusals
-        What `compute` raises where the portfolio itself cannot be computed; all else is a defect and ends the run.
+        What `compute` raises where the portfolio itself cannot be computed, besides a currency without any rate; all
+        else is a defect and ends the run.
     """
     blocks: list[Columns] = []
     left_out: dict[str, str] = {}
+    own = refusals if isinstance(refusals, tuple) else (refusals,)
+    refused: tuple[type[Exception], ...] = (NotFoundError, *own)
     for portfolio in portfolios:
         try:
             blocks += list(compute(portfolio))
-        except refusals as error:
+        except refused as error:
             left_out[portfolio.slug or str(portfolio.id)] = str(error)
     return blocks, computed_outcome(left_out)
 

@@ -137,5 +137,5 @@ def read_growth(connection: Connection, instrument_ids: Sequence[int], known: Kn
 
 
 def _growth(adjustments: Sequence[Adjustment]) -> Growth:
-    units: FloatArray = np.cumprod(np.array([1.0 / a.factor for a in adjustments], dtype=np.float64))
+    units: FloatArray = np.multiply.accumulate(np.array([1.0 / a.factor for a in adjustments], dtype=np.float64))
     return Growth(np.array([a.ex_session for a in adjustments], dtype="datetime64[D]"), units)

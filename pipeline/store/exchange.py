@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 
 from pipeline.base.errors import NotFoundError
 from pipeline.base.types import DateArray, FloatArray
-from pipeline.store.fx_rates import FX_RATE, FX_RATES
+from pipeline.store.fx_rates import FX_RATE, FX_RATES, read_known_currencies
 from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
 
 EURO = "EUR"
@@ -31,14 +31,15 @@ class Exchange:
     currencies
         Of each instrument of the panel.
     units_per_euro
-        Currency → (t,) the last rate published up to each session; NaN where it is older than a week.
+        Currency → (t,) the last rate published up to each session; NaN where it is older than a week. Currencies that
+        never had a rate are not in it.
     """
 
     currencies: tuple[str, ...]
     units_per_euro: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def rate(self, source: str, target: str) -> FloatArray:
-        """(t,) units of `target` for one of `source`.
+        """(t,) units of `target` for one of `source`; (1,) of a currency in itself.
 
         Raises
         ------
@@ -61,18 +62,28 @@ class Exchange:
 
 
 def read_exchange(
-    connection: Connection, instrument_ids: Sequence[int], sessions: DateArray, known: Knowledge = NOW
+    connection: Connection,
+    instrument_ids: Sequence[int],
+    sessions: DateArray,
+    known: Knowledge = NOW,
+    target: str | None = None,
 ) -> Exchange:
-    """The rates that instruments and portfolios need; none are read where all have one currency."""
+    """The rates that instruments and portfolios need; none are read where all have one currency.
+
+    Parameters
+    ----------
+    target
+        A currency to convert to that no stored portfolio need have.
+    """
     own: dict[int, str] = dict(
         connection.execute("SELECT id, currency FROM instrument WHERE id = ANY(%s)", [list(instrument_ids)]).fetchall()
     )
     of_portfolios = {row[0] for row in connection.execute("SELECT DISTINCT base_currency FROM portfolio")}
     currencies = tuple(own.get(instrument_id, UNKNOWN) for instrument_id in instrument_ids)
-    needed = sorted({*currencies, *of_portfolios} - {EURO})
-    if len({*currencies, *of_portfolios}) < 2 or len(sessions) == 0:
+    met = {*currencies, *of_portfolios, *([target] if target else [])}
+    if len(met) < 2 or len(sessions) == 0:
         return Exchange(currencies)
-    return Exchange(currencies, _read_rates(connection, needed, sessions, known))
+    return Exchange(currencies, _read_rates(connection, sorted(met - {EURO}), sessions, known))
 
 
 def _read_rates(
@@ -91,7 +102,11 @@ def _read_rates(
         sql.SQL("SELECT * FROM ({rows}) AS known ORDER BY currency, session").format(rows=rows)
     ):
         published.setdefault(currency, []).append((day, units))
-    return {currency: _last_known(rates, sessions) for currency, rates in published.items()}
+    without = set(currencies) - set(published)
+    elsewhere = without & read_known_currencies(connection) if without else set()
+    return {currency: _last_known(rates, sessions) for currency, rates in published.items()} | {
+        currency: np.full(len(sessions), np.nan) for currency in elsewhere
+    }
 
 
 def _last_known(rates: Sequence[tuple[date, float]], sessions: DateArray) -> FloatArray:

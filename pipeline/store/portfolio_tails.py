@@ -48,9 +48,14 @@ class TailRow:
     materialization_id: int
 
 
-def read_portfolio_tails(connection: Connection, portfolio_id: int, window: Window) -> list[TailRow]:
-    """The newest rows of a portfolio inside a window, oldest first; a row a session and method."""
-    return read_newest(connection, PORTFOLIO_TAIL, {"portfolio_id": portfolio_id}, window, TailRow)
+def read_portfolio_tails(
+    connection: Connection, portfolio_id: int, window: Window, method: str | None = None
+) -> list[TailRow]:
+    """The newest figures of a portfolio inside a window, oldest first; a row a session and method, or of one method."""
+    subject: dict[str, int | str] = {"portfolio_id": portfolio_id}
+    if method is not None:
+        subject["method"] = method
+    return read_newest(connection, PORTFOLIO_TAIL, subject, window, TailRow)
 
 
 def read_tail_history(connection: Connection, start: date, end: date) -> dict[tuple[int, str], Series]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from psycopg import Connection
@@ -22,9 +23,12 @@ from sqlalchemy import (
     func,
 )
 
+from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 from pipeline.base.errors import ConflictError, NotFoundError
 from pipeline.base.types import REBALANCING_POLICIES, FloatArray, Rebalancing
 from pipeline.store import materializations
+from pipeline.store.corporate_actions import Growth, read_growth
+from pipeline.store.point_in_time import NOW, Knowledge
 from pipeline.store.schema import METADATA, Unit, column
 
 PORTFOLIOS_INPUT = "portfolios"
@@ -60,19 +64,32 @@ POSITION.append_constraint(ForeignKeyConstraint(["instrument_id"], ["instrument.
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A holding: `quantity` units, or a `target_weight`; exactly one of them."""
+    """A holding: `quantity` units, or a `target_weight`; exactly one of them.
+
+    Parameters
+    ----------
+    quantity
+        As its owner stated it, in units of the day on which the portfolio was made.
+    growth
+        What one unit held since the instrument's first action had become by that day; 1 without actions.
+    """
 
     instrument_id: int
     symbol: str
     quantity: float | None = None
     target_weight: float | None = None
+    growth: float = 1.0
 
     @property
     def amount(self) -> float:
-        """The one of the two that is given."""
-        amount = self.target_weight if self.quantity is None else self.quantity
-        assert amount is not None
-        return amount
+        """The target weight, or the quantity in the units whose value the closes of a price panel are.
+
+        What an instrument pays later is reinvested; the units of the panel stay as many.
+        """
+        if self.quantity is not None:
+            return self.quantity / self.growth
+        assert self.target_weight is not None
+        return self.target_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +117,7 @@ class Portfolio:
 
     @property
     def amounts(self) -> FloatArray:
-        """(n,) quantities or target weights, in the order of the positions."""
+        """(n,) target weights or units of a price panel, in the order of the positions."""
         return np.array([position.amount for position in self.positions], dtype=np.float64)
 
 
@@ -140,12 +157,12 @@ def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
 def read_portfolios(connection: Connection) -> list[Portfolio]:
     """Every portfolio with its positions, ordered by id."""
     portfolios = connection.execute(f"SELECT {_COLUMNS} FROM portfolio ORDER BY id").fetchall()
-    positions = _read_positions(connection, [row[0] for row in portfolios])
+    positions = _read_positions(connection, {row[0]: row[-1] for row in portfolios}, NOW)
     return [Portfolio(*(*row, positions.get(row[0], ()))) for row in portfolios]
 
 
-def read_portfolio(connection: Connection, reference: str) -> Portfolio:
-    """The portfolio of an id or a slug.
+def read_portfolio(connection: Connection, reference: str, known: Knowledge = NOW) -> Portfolio:
+    """The portfolio of an id or a slug, its units by the splits and dividends of that knowledge.
 
     Raises
     ------
@@ -157,18 +174,37 @@ def read_portfolio(connection: Connection, reference: str) -> Portfolio:
     ).fetchone()
     if row is None:
         raise NotFoundError(f"No portfolio has the id or slug {reference!r}", "GET /api/v1/portfolios lists yours.")
-    return Portfolio(*(*row, _read_positions(connection, [row[0]]).get(row[0], ())))
+    return Portfolio(*(*row, _read_positions(connection, {row[0]: row[-1]}, known).get(row[0], ())))
 
 
-def _read_positions(connection: Connection, portfolio_ids: Sequence[int]) -> dict[int, tuple[Position, ...]]:
-    found: dict[int, tuple[Position, ...]] = {}
-    for portfolio_id, *values in connection.execute(
+def _read_positions(
+    connection: Connection, created: Mapping[int, datetime], known: Knowledge
+) -> dict[int, tuple[Position, ...]]:
+    """The positions of portfolios by when these were made."""
+    rows = connection.execute(
         """
         SELECT portfolio_id, instrument_id, symbol, quantity, target_weight
         FROM position JOIN instrument ON instrument.id = instrument_id
         WHERE portfolio_id = ANY(%s) ORDER BY portfolio_id, symbol, instrument_id
         """,
-        [list(portfolio_ids)],
-    ):
-        found[portfolio_id] = (*found.get(portfolio_id, ()), Position(*values))
-    return found
+        [list(created)],
+    ).fetchall()
+    counted = sorted({row[1] for row in rows if row[3] is not None})
+    growth = read_growth(connection, counted, known) if counted else {}
+    found: dict[int, list[Position]] = {}
+    for portfolio_id, instrument_id, symbol, quantity, weight in rows:
+        grown = growth_on(growth, instrument_id, np.datetime64(_day_of(created[portfolio_id]), "D"))
+        found.setdefault(portfolio_id, []).append(Position(instrument_id, symbol, quantity, weight, grown))
+    return {portfolio_id: tuple(positions) for portfolio_id, positions in found.items()}
+
+
+def growth_on(growth: Mapping[int, Growth], instrument_id: int, day: np.datetime64) -> float:
+    """What one unit has become by a day; 1 for an instrument without actions."""
+    if instrument_id not in growth:
+        return 1.0
+    return float(growth[instrument_id].at(np.array([day], dtype="datetime64[D]"))[0])
+
+
+def _day_of(moment: datetime) -> date:
+    """Its day in New York, wherever the server stands: a quantity stated in the evening knows no split of tomorrow."""
+    return moment.astimezone(ZoneInfo(NEW_YORK_TIME_ZONE)).date()

@@ -142,16 +142,28 @@ class PricePanel:
         own = [self.exchange.currencies[position] for position in positions]
         if all(one == currency for one in own):
             return close
-        return close * np.column_stack([self.exchange.rate(one, currency) for one in own])
+        rates = [np.broadcast_to(self.exchange.rate(one, currency), len(close)) for one in own]
+        return close * np.column_stack(rates)
 
 
 def read_price_panel(
-    connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date, known: Knowledge = NOW
+    connection: Connection,
+    instrument_ids: Sequence[int],
+    start: date | None,
+    end: date,
+    known: Knowledge = NOW,
+    *,
+    currency: str | None = None,
 ) -> PricePanel:
     """Adjusted closes of instruments in ``[start, end)``; `start` None reads from the first session.
 
     A close as traded is divided by the adjustments of all ex-dates up to it; a provider's adjusted close is
     taken as it is, where there is no other. Prices in pence are given in pounds.
+
+    Parameters
+    ----------
+    currency
+        What the closes are to be converted to, if it may be none of a stored portfolio: its rates are read too.
     """
     if known.at is None and len(instrument_ids) > MOST_INSTRUMENTS_BY_ROW:
         sessions, ids, close = read_blocks(connection, instrument_ids, start, end)
@@ -160,7 +172,8 @@ def read_price_panel(
     _adjust(connection, close, sessions, ids, known)
     for instrument_id, scale in read_price_scales(connection, ids.tolist()).items():
         close[:, ids == instrument_id] *= scale
-    return PricePanel(sessions, ids, close, read_exchange(connection, ids.tolist(), sessions, known))
+    exchange = read_exchange(connection, ids.tolist(), sessions, known, currency)
+    return PricePanel(sessions, ids, close, exchange)
 
 
 def _read_rows(

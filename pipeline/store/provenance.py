@@ -59,6 +59,18 @@ def read_materialization(connection: Connection, materialization_id: int) -> Mat
     return found
 
 
+def read_last_writes(connection: Connection) -> list[Materialization]:
+    """The last write that computed anything of each asset, by asset."""
+    with connection.cursor(row_factory=class_row(Materialization)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, asset, run_id, code_version, started_at, finished_at FROM materialization
+            WHERE id IN (SELECT max(built_by) FROM asset_partition GROUP BY asset) AND finished_at IS NOT NULL
+            ORDER BY asset
+            """
+        ).fetchall()
+
+
 def read_price_writes(
     connection: Connection, instrument_ids: Sequence[int], first: date, last: date, known: Knowledge
 ) -> list[Materialization]:

@@ -26,10 +26,11 @@ from pipeline.store.risk_columns import MEASURE_COLUMNS
 from pipeline.store.schema import DRAWDOWN, LOSS
 from serving.answers import Resource, Row
 from serving.deps import Database
-from serving.inputs import IsoDate, Symbol
+from serving.inputs import Currency, IsoDate, Symbol
 from serving.positions import MAXIMUM_POSITIONS, PositionIn, require_consistency
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS
 from serving.routes.subjects import (
+    DEFAULT_CURRENCY,
     Held,
     Series,
     Subject,
@@ -104,7 +105,7 @@ class LiquidityIn(BaseModel):
         None, description="Sessions assumed for positions without a known volume; null assumes nothing."
     )
     portfolio_value: Annotated[Number, Field(ge=0.01, le=1e15)] | None = Field(
-        None, description="Value of the portfolio in the currency of its prices; quantities have their own."
+        None, description="Value of the portfolio in its base_currency; quantities have their own."
     )
 
 
@@ -141,6 +142,11 @@ class CalculateIn(BaseModel):
     positions: list[PositionIn] | None = Field(None, min_length=1, max_length=MAXIMUM_POSITIONS)
     rebalancing: Rebalancing | None = Field(
         None, description="Of target weights: daily, monthly or quarterly. Quantities are held (buy_and_hold)."
+    )
+    base_currency: Currency | None = Field(
+        None,
+        description="ISO 4217 currency in which positions and their benchmark are measured; null for that of all"
+        f" positions, {DEFAULT_CURRENCY} if they have several. Returns have none.",
     )
     benchmark: BenchmarkIn | None = Field(
         None, description="Symbol, or returns of the same sessions. A symbol beside returns needs their dates."
@@ -186,6 +192,8 @@ class CalculateIn(BaseModel):
             require_consistency(self.positions, self.rebalancing)
         elif self.rebalancing is not None:
             raise PydanticCustomError("rebalancing", "rebalancing: only positions have one; leave it out")
+        elif self.base_currency is not None:
+            raise PydanticCustomError("base_currency", "base_currency: only positions have one; leave it out")
         return self
 
     @property
@@ -299,6 +307,7 @@ class CalculateOut(Resource):
     risk_free_rate_annual: float
     convention: str
     rebalancing: Rebalancing | None
+    base_currency: str | None = Field(description="In which positions were measured; null for returns.")
     benchmark: str | None = Field(description='Symbol, or "given" for the caller\'s returns.')
     measures: list[MeasuredOut]
     tails: list[TailOut]
@@ -338,7 +347,7 @@ def _read_subject(asked: CalculateIn, database: Database) -> tuple[Subject, str 
             return against_instrument(connection, subject, benchmark), notice
         window = asked.window_sessions or DEFAULT_POSITIONS_WINDOW
         policy = asked.rebalancing or "buy_and_hold"
-        subject = subject_of_positions(connection, asked.positions, policy, benchmark, window)
+        subject = subject_of_positions(connection, asked.positions, policy, benchmark, window, asked.base_currency)
     if isinstance(asked.benchmark, SeriesIn):
         subject = against_returns(subject, asked.benchmark.series)
     return subject, notice
@@ -365,6 +374,7 @@ def _answer(asked: CalculateIn, spec: ReportSpec, subject: Subject, notice: str 
         risk_free_rate_annual=spec.risk.risk_free_rate_annual,
         convention=spec.convention,
         rebalancing=None if held is None else asked.rebalancing or "buy_and_hold",
+        base_currency=None if held is None else held.currency,
         benchmark=subject.benchmark,
         positions=positions,
         concentration=None if held is None else ConcentrationOut.model_validate(_concentration(held)),

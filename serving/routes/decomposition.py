@@ -219,7 +219,8 @@ def _read_panel(
     searched = searched_sessions(asked.window_sessions)
     start = end - timedelta(days=int(CALENDAR_DAYS_PER_SESSION * searched) + 2 * QUARTER_DAYS)
     panel = read_price_panel(connection, ids, start, end)
-    if reaches_back(panel.columns(held), panel.sessions, portfolio.rebalancing, searched):
+    close = panel.columns(held, portfolio.base_currency)
+    if reaches_back(close, panel.sessions, portfolio.rebalancing, searched):
         return panel
     return read_price_panel(connection, ids, None, end)
 
@@ -233,8 +234,11 @@ def window_of(panel: PricePanel, portfolio: Portfolio, funds: Sequence[Instrumen
         If the positions or, where any are given, the funds have too few returns.
     MeasureInputError
         If the portfolio cannot be held.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
-    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    currency = portfolio.base_currency
+    close = panel.columns([position.instrument_id for position in portfolio.positions], currency)
     complete = np.isfinite(close).all(axis=1)
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
     if len(series.sessions) <= window_sessions:
@@ -244,7 +248,7 @@ def window_of(panel: PricePanel, portfolio: Portfolio, funds: Sequence[Instrumen
             "Give a shorter window or a later as_of.",
         )
     rows, chosen = np.arange(len(series.sessions) - window_sessions - 1, len(series.sessions)), []
-    of_funds = panel.columns([fund.id for fund in funds])[complete]
+    of_funds = panel.columns([fund.id for fund in funds], currency)[complete]
     if funds:
         common = common_window(of_funds, window_sessions)
         if common is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 import numpy as np
@@ -23,6 +23,8 @@ from pipeline.risk.measures import Measure, RiskSpec, measure_named
 from pipeline.risk.measures.holdings import Holdings, first_needed_row, scenario_returns
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import benchmark_returns, held_series, latest_report
+from pipeline.store.exchange import MOST_DAYS_OLD
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instrument_risk import INSTRUMENT_RISK, read_instrument_risk
 from pipeline.store.instruments import Instrument, benchmark_of, read_instrument, read_instruments
 from pipeline.store.point_in_time import Knowledge
@@ -71,14 +73,23 @@ class InputsOut(BaseModel):
     """Everything that the value was made of, oldest first."""
 
     sessions: list[date] = Field(description="Closes that were used; the returns are those between them.")
-    close: dict[str, list[float]] = Field(description="Adjusted closes by symbol, as they were known to the write.")
-    amounts: dict[str, float] | None = Field(description="Quantities or target weights by symbol; null for one alone.")
+    close: dict[str, list[float]] = Field(
+        description="Adjusted closes by symbol, as they were known to the write; of a portfolio in its base currency:"
+        " what one unit held since the instrument's first split or dividend has become."
+    )
+    exchange_rates: dict[str, list[float]] = Field(
+        description="Currency → units of the base currency for one of it at each close, by which closes in it were"
+        " multiplied; none where nothing was converted."
+    )
+    amounts: dict[str, float] | None = Field(
+        description="Target weights, or quantities in the units of `close` by symbol; null for one alone."
+    )
     rebalancing: Rebalancing | None
     weights: dict[str, float] | None = Field(description="Weights at the last close, by which scenarios are made.")
     returns: list[float] = Field(description="What was earned in the window.")
     scenarios: list[float] = Field(description="What the weights at the last close would have earned in the window.")
     benchmark: str | None
-    benchmark_close: list[float] | None
+    benchmark_close: list[float] | None = Field(description="As `close`.")
 
 
 class WriteOut(Row):
@@ -118,13 +129,15 @@ class Inputs:
     sessions
         (t,) closes, no more than are needed.
     close
-        (t, n) adjusted closes of what is held.
+        (t, n) adjusted closes of what is held, in the portfolio's currency.
     symbols
         Of the n.
     holdings
         None for an instrument by itself.
     benchmark_close
         (t,) or None.
+    exchange_rates
+        Currency → (t,) of those that were converted.
     """
 
     sessions: DateArray
@@ -133,17 +146,37 @@ class Inputs:
     holdings: Holdings | None
     benchmark: str | None
     benchmark_close: FloatArray | None
+    exchange_rates: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored row of a subject, the write behind it, and the measure that is asked about."""
+    """A stored number that is asked about.
+
+    Parameters
+    ----------
+    subject
+        Symbol, or slug or id.
+    instrument_ids
+        What it was made of.
+    session, value, reason
+        Of the row; `reason` says why there is no value.
+    write
+        What wrote the row.
+    definition
+        What the number is.
+    parameters
+        What it was computed with.
+    """
 
     subject: str
     instrument_ids: list[int]
-    row: RiskRow
+    session: date
+    value: float | None
+    reason: str | None
     write: Materialization
-    measure: Measure
+    definition: DefinitionOut
+    parameters: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +198,10 @@ def explain_instrument_risk(symbol: InstrumentPath, query: Explained, database: 
         row = _row(read_instrument_risk(connection, instrument.id, _on(query.session)), symbol, query.session)
         write = read_materialization(connection, row.materialization_id)
         benchmark = benchmark_of(read_instruments(connection))
-        panel = _read_panel(connection, [instrument.id], benchmark, row.session, write)
+        panel = read_known_panel(connection, [instrument.id], benchmark, row.session, write)
         inputs = instrument_inputs(panel, instrument, benchmark, RiskSpec())
-        stored = Stored(instrument.symbol, [instrument.id], row, write, measure)
-        return _answer(connection, stored, inputs, database.notice(connection))
+        stored = _stored(instrument.symbol, [instrument.id], row, write, measure)
+        return _measured(connection, stored, inputs, database.notice(connection))
 
 
 @router.get("/portfolios/{reference}/risk/explain")
@@ -179,12 +212,13 @@ def explain_portfolio_risk(reference: PortfolioPath, query: Explained, database:
         portfolio = read_portfolio(connection, reference)
         row = _row(read_portfolio_risk(connection, portfolio.id, _on(query.session)), reference, query.session)
         write = read_materialization(connection, row.materialization_id)
+        portfolio = read_portfolio(connection, reference, Knowledge(write.finished_at))
         benchmark = benchmark_of(read_instruments(connection))
         ids = [position.instrument_id for position in portfolio.positions]
-        panel = _read_panel(connection, ids, benchmark, row.session, write)
+        panel = read_known_panel(connection, ids, benchmark, row.session, write)
         inputs = portfolio_inputs(panel, portfolio, benchmark, RiskSpec())
-        stored = Stored(portfolio.slug or str(portfolio.id), ids, row, write, measure)
-        return _answer(connection, stored, inputs, database.notice(connection))
+        stored = _stored(portfolio.slug or str(portfolio.id), ids, row, write, measure)
+        return _measured(connection, stored, inputs, database.notice(connection))
 
 
 def instrument_inputs(
@@ -193,18 +227,18 @@ def instrument_inputs(
     """The closes that the last window of an instrument needs; all there are if they are too few."""
     close = panel.column(instrument.id)
     used = np.flatnonzero(np.isfinite(close))[-1 - spec.window_sessions :]
-    return _inputs(panel, used, [instrument.id], (instrument.symbol,), None, benchmark)
+    return _inputs(panel, used, [instrument.id], (instrument.symbol,), benchmark)
 
 
 def portfolio_inputs(panel: PricePanel, portfolio: Portfolio, benchmark: Instrument | None, spec: RiskSpec) -> Inputs:
     """The closes that the last window of a portfolio needs, its last rebalancing before it included."""
     ids = [position.instrument_id for position in portfolio.positions]
-    complete = np.flatnonzero(np.isfinite(panel.columns(ids)).all(axis=1))
+    complete = np.flatnonzero(np.isfinite(panel.columns(ids, portfolio.base_currency)).all(axis=1))
     if len(complete) > spec.window_sessions:
         complete = complete[first_needed_row(panel.sessions[complete], portfolio.rebalancing, spec.window_sessions) :]
     symbols = tuple(position.symbol for position in portfolio.positions)
     holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
-    return _inputs(panel, complete, ids, symbols, holdings, benchmark)
+    return _inputs(panel, complete, ids, symbols, benchmark, holdings, portfolio.base_currency)
 
 
 def recompute(inputs: Inputs, spec: RiskSpec) -> Recomputed | None:
@@ -228,19 +262,29 @@ def _inputs(
     rows: IntArray,
     ids: list[int],
     symbols: tuple[str, ...],
-    holdings: Holdings | None,
     benchmark: Instrument | None,
+    holdings: Holdings | None = None,
+    currency: str | None = None,
 ) -> Inputs:
-    index = None if benchmark is None else panel.column(benchmark.id)[rows]
+    index = None if benchmark is None else panel.column(benchmark.id, currency)[rows]
     known = benchmark is not None and index is not None and bool(np.isfinite(index).all())
     return Inputs(
         panel.sessions[rows],
-        panel.columns(ids)[rows],
+        panel.columns(ids, currency)[rows],
         symbols,
         holdings,
         benchmark.symbol if benchmark is not None and known else None,
         index if known else None,
+        {} if currency is None else _rates_used(panel, rows, [*ids, *([benchmark.id] if benchmark else [])], currency),
     )
+
+
+def _rates_used(panel: PricePanel, rows: IntArray, ids: list[int], currency: str) -> dict[str, FloatArray]:
+    """What each other currency of the instruments was multiplied by."""
+    if not panel.exchange.currencies:
+        return {}
+    own = {panel.exchange.currencies[int(np.flatnonzero(panel.instrument_ids == number)[0])] for number in ids}
+    return {code: panel.exchange.rate(code, currency)[rows] for code in sorted(own - {currency})}
 
 
 def _on(session: date | None) -> Window:
@@ -254,44 +298,79 @@ def _row(rows: list[RiskRow], subject: str, session: date | None) -> RiskRow:
     return rows[-1]
 
 
-def _read_panel(
-    connection: Connection, ids: list[int], benchmark: Instrument | None, session: date, write: Materialization
+def read_known_panel(
+    connection: Connection,
+    ids: list[int],
+    benchmark: Instrument | None,
+    session: date,
+    write: Materialization,
+    months: int = LOOK_BACK_MONTHS,
 ) -> PricePanel:
     """Prices as the write knew them, up to the session that it measured."""
     wanted = list(dict.fromkeys([*ids, *([benchmark.id] if benchmark else [])]))
-    first = add_months(session.replace(day=1), -LOOK_BACK_MONTHS)
+    first = add_months(session.replace(day=1), -months)
     end = date.fromordinal(session.toordinal() + 1)
     return read_price_panel(connection, wanted, first, end, Knowledge(write.finished_at))
 
 
-def _answer(connection: Connection, stored: Stored, inputs: Inputs, notice: str | None) -> ExplanationOut:
+def _stored(subject: str, ids: list[int], row: RiskRow, write: Materialization, measure: Measure) -> Stored:
+    parameters = {name: float(value) for name, value in asdict(RiskSpec()).items()}
+    value: float | None = getattr(row, measure.name)
+    return Stored(subject, ids, row.session, value, row.reason, write, definition_of(measure), parameters)
+
+
+def _measured(connection: Connection, stored: Stored, inputs: Inputs, notice: str | None) -> ExplanationOut:
+    require_inputs(stored, inputs)
+    found = recompute(inputs, RiskSpec())
+    again = None if found is None else found.values[stored.definition.name]
+    return explanation(connection, stored, inputs_out(inputs, found), again, notice)
+
+
+def require_inputs(stored: Stored, inputs: Inputs) -> None:
+    """Refuse to explain what was made of prices that are gone.
+
+    Raises
+    ------
+    NotFoundError
+        Naming the month.
+    """
     if len(inputs.sessions) == 0:
         raise NotFoundError(
-            f"The prices that {stored.write.asset} read for {stored.row.session} are not kept",
+            f"The prices that {stored.write.asset} read for {stored.session} are not kept",
             "Compute the month again: fintech backfill.",
         )
-    spec = RiskSpec()
-    found = recompute(inputs, spec)
-    row, write, name = stored.row, stored.write, stored.measure.name
-    value: float | None = getattr(row, name)
-    again = None if found is None or not np.isfinite(found.values[name]) else found.values[name]
-    first, last = inputs.sessions[0].astype(date), inputs.sessions[-1].astype(date)
-    prices = read_price_writes(connection, stored.instrument_ids, first, last, Knowledge(write.finished_at))
+
+
+def explanation(
+    connection: Connection, stored: Stored, inputs: InputsOut, recomputed: float | None, notice: str | None
+) -> ExplanationOut:
+    """The answer, with the writes behind the prices."""
+    again = recomputed if recomputed is not None and np.isfinite(recomputed) else None
+    first, last = inputs.sessions[0], inputs.sessions[-1]
+    prices = read_price_writes(connection, stored.instrument_ids, first, last, Knowledge(stored.write.finished_at))
     return ExplanationOut(
         subject=stored.subject,
-        session=row.session,
-        value=value,
+        session=stored.session,
+        value=stored.value,
         recomputed=again,
-        difference=None if value is None or again is None else again - value,
-        undefined_because=None if value is not None else row.reason,
-        definition=definition_of(stored.measure),
-        parameters={name: float(value) for name, value in asdict(spec).items()},
-        inputs=_inputs_out(inputs, found),
-        written_by=WriteOut.model_validate(write),
+        difference=None if stored.value is None or again is None else again - stored.value,
+        undefined_because=None if stored.value is not None else stored.reason,
+        definition=stored.definition,
+        parameters=dict(stored.parameters),
+        inputs=inputs,
+        written_by=WriteOut.model_validate(stored.write),
         prices_written_by=[WriteOut.model_validate(price) for price in prices],
-        partitions={write.asset: [row.session.replace(day=1)], "prices": _months(first, last)},
+        partitions=_partitions(stored, inputs, first, last),
         notice=notice,
     )
+
+
+def _partitions(stored: Stored, inputs: InputsOut, first: date, last: date) -> dict[str, list[date]]:
+    found = {stored.write.asset: [stored.session.replace(day=1)], "prices": _months(first, last)}
+    if inputs.exchange_rates:
+        # A session without a rate has the last one before it.
+        found[FX_RATES] = _months(first - timedelta(days=MOST_DAYS_OLD), last)
+    return found
 
 
 def definition_of(measure: Measure) -> DefinitionOut:
@@ -309,13 +388,15 @@ def definition_of(measure: Measure) -> DefinitionOut:
     )
 
 
-def _inputs_out(inputs: Inputs, found: Recomputed | None) -> InputsOut:
+def inputs_out(inputs: Inputs, found: Recomputed | None) -> InputsOut:
+    """The inputs, and the series between them and the number."""
     holdings = inputs.holdings
     by_symbol = {symbol: column.tolist() for symbol, column in zip(inputs.symbols, inputs.close.T, strict=True)}
     weights = None if found is None or found.weights is None else found.weights.tolist()
     return InputsOut(
         sessions=inputs.sessions.astype(object).tolist(),
         close=by_symbol,
+        exchange_rates={code: rate.tolist() for code, rate in inputs.exchange_rates.items()},
         amounts=None if holdings is None else dict(zip(inputs.symbols, holdings.amounts.tolist(), strict=True)),
         rebalancing=None if holdings is None else holdings.rebalancing,
         weights=None if weights is None else dict(zip(inputs.symbols, weights, strict=True)),

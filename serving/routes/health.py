@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.base.errors import DatabaseError
 from pipeline.store.readiness import check_readiness
+from serving.circuit import State
 from serving.deps import CONNECT_TIMEOUT_SECONDS, Database
 from serving.errors import problem_responses
 
@@ -31,6 +32,13 @@ class Health(BaseModel):
     version: str = Field(description="Version of the platform.")
 
 
+class UpstreamOut(BaseModel):
+    """A service that this one calls."""
+
+    answers: bool = Field(description="Whether it says within 1 s that it lives.")
+    circuit: State = Field(description="closed: it is called; open: it is left alone; half_open: one call tries.")
+
+
 class Readiness(BaseModel):
     """The service can answer: Postgres does, and its schema was made."""
 
@@ -39,6 +47,10 @@ class Readiness(BaseModel):
     timestamp: datetime
     version: str
     schema_revision: str = Field(description="Revision of the database's schema.")
+    upstreams: dict[str, UpstreamOut] = Field(
+        description="Services that answer a part of the routes. One that is down leaves the others' answers, so it does"
+        " not make this service unready."
+    )
 
 
 @router.get("")
@@ -50,7 +62,7 @@ async def health(request: Request) -> Health:
 
 @router.get("/ready", responses=problem_responses(503))
 async def ready(request: Request, database: Database) -> Readiness:
-    """Say whether Postgres answers within 2 s and has its schema."""
+    """Say whether Postgres answers within 2 s and has its schema, and how the services behind this one are."""
     revision = None
     with anyio.move_on_after(READY_SECONDS):
         revision = await to_thread.run_sync(
@@ -68,6 +80,10 @@ async def ready(request: Request, database: Database) -> Readiness:
         timestamp=datetime.now(UTC),
         version=state.settings.app_version,
         schema_revision=revision,
+        upstreams={
+            name: UpstreamOut(answers=answers, circuit=circuit)
+            for name, (answers, circuit) in (await state.upstreams.states()).items()
+        },
     )
 
 

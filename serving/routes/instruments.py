@@ -39,12 +39,12 @@ class InstrumentAnswer(InstrumentOut, Resource):
 @router.get("")
 def list_instruments(database: Database) -> Collection[InstrumentOut]:
     """Every instrument, ordered by symbol; those that are no longer listed too."""
-    with database.reading() as connection:
+    with database.reading_once() as connection:
         return Collection[InstrumentOut](data=read_instruments(connection), notice=database.notice(connection))
 
 
 @router.get("/{symbol}")
 def get_instrument(symbol: InstrumentPath, database: Database) -> InstrumentAnswer:
     """One instrument."""
-    with database.reading() as connection:
+    with database.reading_once() as connection:
         return InstrumentAnswer.of(read_instrument(connection, symbol), database.notice(connection))

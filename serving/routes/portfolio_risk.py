@@ -155,11 +155,10 @@ def _read_series(
 ) -> HeldSeries:
     """Hold the portfolio on enough sessions for the window."""
     held_ids = [position.instrument_id for position in portfolio.positions]
-    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
-    panel = read_reaching_panel(connection, held_ids, benchmark, holdings.rebalancing, end, window_sessions)
-    return held_series(
-        panel.columns(held_ids), panel.sessions, panel.column(benchmark.id) if benchmark else None, holdings
-    )
+    holdings, currency = Holdings(portfolio.amounts, portfolio.rebalancing), portfolio.base_currency
+    panel = read_reaching_panel(connection, held_ids, benchmark, holdings.rebalancing, end, window_sessions, currency)
+    index = panel.column(benchmark.id, currency) if benchmark else None
+    return held_series(panel.columns(held_ids, currency), panel.sessions, index, holdings)
 
 
 def read_reaching_panel(
@@ -169,15 +168,23 @@ def read_reaching_panel(
     rebalancing: Rebalancing,
     end: date,
     window_sessions: int,
+    currency: str | None = None,
 ) -> PricePanel:
-    """Prices before `end` on enough sessions for the window: of as few days as will do, or all of them."""
+    """Prices before `end` on enough sessions for the window: of as few days as will do, or all of them.
+
+    Parameters
+    ----------
+    currency
+        What the window is measured in: a session without a rate does not count. None leaves prices in their own.
+    """
     ids = list(dict.fromkeys([*held_ids, *([benchmark.id] if benchmark else [])]))
-    panel = read_price_panel(connection, ids, end - timedelta(days=_fewest_days(rebalancing, window_sessions)), end)
-    for days in (2 * window_sessions + 2 * QUARTER_DAYS, None):
-        held = panel.close[:, : len(held_ids)]  # asked for first
+    panel = PricePanel(np.empty(0, "datetime64[D]"), np.array(ids), np.empty((0, len(ids))))
+    for days in (_fewest_days(rebalancing, window_sessions), 2 * window_sessions + 2 * QUARTER_DAYS, None):
+        start = None if days is None else end - timedelta(days=days)
+        panel = read_price_panel(connection, ids, start, end, currency=currency)
+        held = panel.columns(held_ids, currency)
         if reaches_back(held, panel.sessions, rebalancing, window_sessions):
             break
-        panel = read_price_panel(connection, ids, None if days is None else end - timedelta(days=days), end)
     return panel
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -26,7 +27,15 @@ from serving.answers import Collection, Resource, Row, described_by
 from serving.deps import Database
 from serving.errors import problem_responses
 from serving.inputs import Currency, Label, PortfolioPath, Slug
-from serving.positions import MAXIMUM_POSITIONS, PositionIn, amounts_of, known_instruments, require_consistency
+from serving.positions import (
+    MAXIMUM_POSITIONS,
+    PositionIn,
+    amounts_of,
+    known_instruments,
+    require_consistency,
+    require_rates,
+    units_of,
+)
 
 NEWEST_PRICES_DAYS = 92
 """How far back the newest session with a price for every position is looked for."""
@@ -56,7 +65,7 @@ class PortfolioIn(BaseModel):
 
     name: Label
     slug: Slug | None = Field(None, description="Short name for addresses; unique.")
-    base_currency: Currency = Field("USD", description="ISO 4217 currency of its value and of each instrument.")
+    base_currency: Currency = Field("USD", description="ISO 4217 currency of its value; other prices are converted.")
     rebalancing: Rebalancing | None = Field(
         None,
         description="When target weights are restored: daily, monthly or quarterly, without a default. "
@@ -133,7 +142,7 @@ def post_portfolio(portfolio: PortfolioIn, database: Database, response: Respons
     portfolio.require_holdable()
     with database.writing() as connection:
         resolved = _resolved(connection, portfolio)
-        _require_value(connection, resolved)
+        _require_value(connection, resolved, portfolio.positions)
         portfolio_id = create_portfolio(connection, resolved)
         stored = read_portfolio(connection, str(portfolio_id))
         answer = PortfolioAnswer.of(stored, database.notice(connection))
@@ -147,15 +156,10 @@ def _resolved(connection: Connection, portfolio: PortfolioIn) -> NewPortfolio:
     Raises
     ------
     InvalidInputError
-        If a symbol is unknown, or priced in another currency.
+        If a symbol is unknown, or priced in a currency that cannot be converted.
     """
     known = known_instruments(connection, [position.symbol for position in portfolio.positions])
-    foreign = [instrument for instrument in known.values() if instrument.currency != portfolio.base_currency]
-    if foreign:
-        raise InvalidInputError(
-            f"base_currency: {portfolio.base_currency}, but {foreign[0].symbol} is priced in {foreign[0].currency}",
-            "Choose the currency in which every instrument is priced.",
-        )
+    require_rates(connection, list(known.values()), portfolio.base_currency)
     positions = tuple(
         Position(known[p.symbol].id, p.symbol, quantity=p.quantity, target_weight=p.target_weight)
         for p in portfolio.positions
@@ -163,8 +167,10 @@ def _resolved(connection: Connection, portfolio: PortfolioIn) -> NewPortfolio:
     return NewPortfolio(portfolio.name, portfolio.policy, positions, portfolio.base_currency, portfolio.slug)
 
 
-def _require_value(connection: Connection, portfolio: NewPortfolio) -> None:
+def _require_value(connection: Connection, portfolio: NewPortfolio, given: Sequence[PositionIn]) -> None:
     """Refuse quantities that are worth nothing on the newest session with a price for each; without one, nothing.
+
+    They are taken as of the newest session, whose splits and dividends their owner knows.
 
     Raises
     ------
@@ -175,11 +181,15 @@ def _require_value(connection: Connection, portfolio: NewPortfolio) -> None:
     if portfolio.rebalancing != "buy_and_hold" or last is None:
         return
     start, end = last - timedelta(days=NEWEST_PRICES_DAYS), last + timedelta(days=1)
-    panel = read_price_panel(connection, [position.instrument_id for position in portfolio.positions], start, end)
-    complete = np.flatnonzero(np.isfinite(panel.close).all(axis=1))
+    ids, currency = [position.instrument_id for position in portfolio.positions], portfolio.base_currency
+    panel = read_price_panel(connection, ids, start, end, currency=currency)
+    if len(panel.sessions) == 0:
+        return
+    close = panel.columns(ids, currency)
+    complete = np.flatnonzero(np.isfinite(close).all(axis=1))
     if len(complete) == 0:
         return
-    value = float(panel.close[complete[-1]] @ [position.amount for position in portfolio.positions])
+    value = float(close[complete[-1]] @ units_of(connection, given, ids, panel.sessions[-1]))
     if value <= 0:
         raise InvalidInputError(
             f"positions: worth {value:.6g} at the closes of {panel.sessions[complete[-1]]}, which is not above 0",

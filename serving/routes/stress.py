@@ -260,8 +260,9 @@ class _Held:
 
     @property
     def close(self) -> FloatArray:
-        """(t, n) of the positions."""
-        return self.panel.columns([position.instrument_id for position in self.portfolio.positions])
+        """(t, n) of the positions, in the portfolio's currency."""
+        ids = [position.instrument_id for position in self.portfolio.positions]
+        return self.panel.columns(ids, self.portfolio.base_currency)
 
     @property
     def covariance(self) -> FloatArray:
@@ -312,7 +313,7 @@ def _read_held(connection: Connection, portfolio: Portfolio) -> _Held:
     ids = [position.instrument_id for position in portfolio.positions]
     wanted = list(dict.fromkeys([*ids, *([benchmark.id] if benchmark else [])]))
     panel = read_price_panel(connection, wanted, None, last + timedelta(days=1))
-    close = panel.columns(ids)
+    close = panel.columns(ids, portfolio.base_currency)
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
     if len(series.held.weights) == 0:
         raise MeasureInputError("positions: one session has a price for each; two are needed, so load more prices")
@@ -362,7 +363,7 @@ def _replay_prices(held: _Held) -> tuple[StressPrices, Proxy | None]:
     close = held.close
     if held.benchmark is None:
         return StressPrices(held.panel.sessions, close), None
-    index = held.panel.column(held.benchmark.id)
+    index = held.panel.column(held.benchmark.id, held.portfolio.base_currency)
     newest = np.searchsorted(held.panel.sessions, held.series.sessions[-1:])
     betas = {
         symbol: float(trailing_betas(column, index, newest)[0])

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 from psycopg import Connection
 
-from pipeline.base.errors import InvalidInputError, NotFoundError
+from pipeline.base.errors import NotFoundError
 from pipeline.base.types import DateArray, FloatArray, Rebalancing
 from pipeline.risk.measures import MeasureInputError, Windows
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
@@ -18,8 +18,11 @@ from pipeline.risk.report import HeldSeries, held_series
 from pipeline.store.instruments import Instrument
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.trading import read_average_turnover, read_newest_session
-from serving.positions import PositionIn, amounts_of, known_instruments
+from serving.positions import PositionIn, amounts_of, known_instruments, require_rates, units_of
 from serving.routes.portfolio_risk import read_reaching_panel
+
+DEFAULT_CURRENCY = "USD"
+"""As of a portfolio that is stored without one."""
 
 LONGEST_BREAK_DAYS = 31
 """How far before a series the close of its first return is looked for."""
@@ -74,9 +77,11 @@ class Held:
     asset_returns
         (n, k) of the window.
     value
-        At the last close, in the currency of the prices; None for target weights.
+        At the last close, in `currency`; None for target weights.
     turnover
-        (k,) money traded a session; NaN where no volume is known.
+        (k,) money traded a session, in `currency`; NaN where no volume is known.
+    currency
+        In which everything is measured.
     """
 
     symbols: tuple[str, ...]
@@ -84,6 +89,7 @@ class Held:
     asset_returns: FloatArray
     value: float | None
     turnover: FloatArray
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,36 +175,46 @@ def subject_of_positions(
     rebalancing: Rebalancing,
     benchmark: Instrument | None,
     window_sessions: int,
+    base_currency: str | None = None,
 ) -> Subject:
-    """Positions on the newest sessions on which each has a price.
+    """Positions on the newest sessions on which each has a price and a rate.
+
+    Quantities are taken as of the newest session, whose splits and dividends their owner knows.
+
+    Parameters
+    ----------
+    base_currency
+        In which prices are measured; None for that of all positions, `DEFAULT_CURRENCY` if they have several.
 
     Raises
     ------
     InvalidInputError
-        If a symbol is unknown, or currencies differ.
+        If a symbol is unknown, or a currency has no exchange rate.
     MeasureInputError
         If weights do not sum to 1, prices are too few, or the value is not above 0.
     """
-    holdings = Holdings(amounts_of(positions), rebalancing)
+    Holdings(amounts_of(positions), rebalancing)  # refused before anything is read
     symbols = tuple(position.symbol for position in positions)
     known = known_instruments(connection, symbols)
     ids = [known[symbol].id for symbol in symbols]
-    _require_one_currency([*known.values(), *([benchmark] if benchmark else [])])
+    currency = base_currency or _currency_of([known[symbol] for symbol in symbols])
+    require_rates(connection, [*known.values(), *([benchmark] if benchmark else [])], currency)
     end = _end_of(connection, ids)
-    panel = read_reaching_panel(connection, ids, benchmark, rebalancing, end, window_sessions)
-    close = panel.close[:, : len(ids)]  # asked for first
-    _require_sessions(close, symbols, window_sessions)
-    series = held_series(close, panel.sessions, panel.column(benchmark.id) if benchmark else None, holdings)
-    turnover = read_average_turnover(connection, ids, end)
+    panel = read_reaching_panel(connection, ids, benchmark, rebalancing, end, window_sessions, currency)
+    close, index = panel.columns(ids, currency), panel.column(benchmark.id, currency) if benchmark else None
+    _require_sessions(close, symbols, window_sessions, currency)
+    holdings = Holdings(units_of(connection, positions, ids, panel.sessions[-1]), rebalancing)
+    series = held_series(close, panel.sessions, index, holdings)
     newest = close[np.isfinite(close).all(axis=1)][-1]
     held = Held(
         symbols,
         series.held.weights[-1],
         series.held.asset_returns[-window_sessions:],
         float(newest @ holdings.amounts) if rebalancing == "buy_and_hold" else None,
-        np.array([turnover.get(number, np.nan) for number in ids]),
+        _turnover(connection, panel, [known[symbol] for symbol in symbols], currency, end),
+        currency,
     )
-    windows = _windows(series, panel, benchmark, window_sessions)
+    windows = _windows(series, panel, benchmark, window_sessions, currency)
     return Subject(windows, series.sessions[-window_sessions - 1 :], benchmark.symbol if benchmark else None, held)
 
 
@@ -216,37 +232,43 @@ def _end_of(connection: Connection, instrument_ids: Sequence[int]) -> date:
     return newest + timedelta(days=1)
 
 
-def _windows(series: HeldSeries, panel: PricePanel, benchmark: Instrument | None, window_sessions: int) -> Windows:
+def _turnover(
+    connection: Connection, panel: PricePanel, held: Sequence[Instrument], currency: str, end: date
+) -> FloatArray:
+    """(k,) money traded a session, at the newest rates."""
+    found = read_average_turnover(connection, [instrument.id for instrument in held], end)
+    return np.array(
+        [
+            found.get(instrument.id, np.nan) * panel.exchange.rate(instrument.currency, currency)[-1]
+            for instrument in held
+        ]
+    )
+
+
+def _windows(
+    series: HeldSeries, panel: PricePanel, benchmark: Instrument | None, window_sessions: int, currency: str
+) -> Windows:
     scenarios = scenario_returns(series.held, len(series.held.returns), window_sessions)
     returns = series.held.returns[-window_sessions:]
     if benchmark is None:
         return Windows(returns, scenarios)
     sessions = series.sessions[-window_sessions - 1 :]
-    close = panel.column(benchmark.id)[np.searchsorted(panel.sessions, sessions)]
+    close = panel.column(benchmark.id, currency)[np.searchsorted(panel.sessions, sessions)]
     missing = sessions[~np.isfinite(close)]
     if len(missing):
-        raise MeasureInputError(f"benchmark: {benchmark.symbol} has no price on {missing[0]}; choose another")
+        raise MeasureInputError(
+            f"benchmark: {benchmark.symbol} has no price in {currency} on {missing[0]}; choose another"
+        )
     return Windows(returns, scenarios, simple_returns(close))
 
 
-def _require_one_currency(instruments: Sequence[Instrument]) -> None:
-    """Refuse prices that do not add up.
-
-    Raises
-    ------
-    InvalidInputError
-        Naming two of different currencies.
-    """
-    first = instruments[0]
-    for other in instruments:
-        if other.currency != first.currency:
-            raise InvalidInputError(
-                f"positions: {first.symbol} is priced in {first.currency}, {other.symbol} in {other.currency}",
-                "Choose instruments and a benchmark of one currency.",
-            )
+def _currency_of(instruments: Sequence[Instrument]) -> str:
+    """The currency in which all are priced, or that of a new portfolio."""
+    met = {instrument.currency for instrument in instruments}
+    return met.pop() if len(met) == 1 else DEFAULT_CURRENCY
 
 
-def _require_sessions(close: FloatArray, symbols: Sequence[str], window_sessions: int) -> None:
+def _require_sessions(close: FloatArray, symbols: Sequence[str], window_sessions: int, currency: str) -> None:
     """Refuse a window that the prices do not fill, naming whose are fewest.
 
     Raises
@@ -259,6 +281,6 @@ def _require_sessions(close: FloatArray, symbols: Sequence[str], window_sessions
     if count <= window_sessions:
         fewest = symbols[int(np.argmin(np.count_nonzero(priced, axis=0)))]
         raise MeasureInputError(
-            f"positions: {count} sessions with a price of each, and window_sessions={window_sessions} needs"
-            f" {window_sessions + 1}; shorten it, or leave out {fewest}, which has the fewest"
+            f"positions: {count} sessions with a price of each in {currency}, and window_sessions={window_sessions}"
+            f" needs {window_sessions + 1}; shorten it, or leave out {fewest}, which has the fewest"
         )

@@ -154,8 +154,9 @@ def compute_portfolio_tail(
 def read_held(connection: Connection, portfolio: Portfolio, end: date, sessions: int) -> HeldSeries:
     """Hold a portfolio on the sessions before `end`, on enough of them for so many returns if there are."""
     ids = [position.instrument_id for position in portfolio.positions]
-    panel = read_reaching_panel(connection, ids, None, portfolio.rebalancing, end, sessions)
-    return held_series(panel.columns(ids), panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings, currency = Holdings(portfolio.amounts, portfolio.rebalancing), portfolio.base_currency
+    panel = read_reaching_panel(connection, ids, None, portfolio.rebalancing, end, sessions, currency)
+    return held_series(panel.columns(ids, currency), panel.sessions, None, holdings)
 
 
 def estimated(portfolio: Portfolio, series: HeldSeries, asked: TailRequest) -> PortfolioTailOut:

@@ -16,6 +16,7 @@ from typing import TypeVar, cast, get_args
 import numpy as np
 from psycopg import Connection
 
+from pipeline.base.errors import NotFoundError
 from pipeline.orchestration.checks import CheckOutcome
 from pipeline.orchestration.each_portfolio import MOST_SAMPLES
 from pipeline.risk.measures import MEASURES
@@ -147,8 +148,9 @@ def _concentration(connection: Connection, portfolio: Portfolio, session: date) 
     ids = [position.instrument_id for position in portfolio.positions]
     panel = read_price_panel(connection, ids, session - WEIGHTS_LOOK_BACK, session + timedelta(days=1))
     try:
-        series = held_series(panel.close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
-    except MeasureInputError:
+        close = panel.columns(ids, portfolio.base_currency)
+        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    except (MeasureInputError, NotFoundError):
         return {}
     if len(series.held.weights) == 0 or series.sessions[-1] != np.datetime64(session, "D"):
         return {}

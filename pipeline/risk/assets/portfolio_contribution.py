@@ -15,6 +15,7 @@ from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.position_parts import SUM_TOLERANCE, largest_miss, position_parts
 from pipeline.risk.report import SHORT_WINDOW, HeldSeries, held_series
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.portfolio_contributions import MEASURED, PORTFOLIO_CONTRIBUTION
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -44,7 +45,7 @@ def contribution_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PORTFOLIO_CONTRIBUTION,
     location="risk",
-    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
     figures=contribution_figures,
     headline="var_99_1d_component",
     check_specs=(COMPUTED_SPEC,),
@@ -80,9 +81,11 @@ def contribution_rows(
     ------
     MeasureInputError
         If the portfolio is worth nothing or less on a session.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
     ids = np.array([position.instrument_id for position in portfolio.positions], dtype=np.int32)
-    close = panel.columns(ids.tolist())
+    close = panel.columns(ids.tolist(), portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))

@@ -16,6 +16,7 @@ from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.report import held_series, rolling_report
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
@@ -29,7 +30,7 @@ LOOK_BACK_MONTHS = 16
 @TableAsset(
     table=PORTFOLIO_RISK,
     location="risk",
-    inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
     figures=risk_figures,
     headline=RISK_HEADLINE,
     check_specs=(COMPUTED_SPEC, *LIMIT_SPECS),
@@ -54,17 +55,20 @@ def portfolio_risk(write: Write, months: MonthRange) -> Produced:
 def portfolio_report(
     panel: PricePanel, benchmark: Instrument | None, portfolio: Portfolio, months: MonthRange
 ) -> Iterator[Columns]:
-    """The rows of a portfolio, if its instruments all have a price on some session of `months`.
+    """The rows of a portfolio, if its instruments all have a price and a rate on some session of `months`.
 
     Raises
     ------
     MeasureInputError
         If the portfolio is worth nothing or less on a session.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
-    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    currency = portfolio.base_currency
+    close = panel.columns([position.instrument_id for position in portfolio.positions], currency)
     if not np.isfinite(close).all(axis=1).any():
         return
-    index = panel.column(benchmark.id) if benchmark else None
+    index = panel.column(benchmark.id, currency) if benchmark else None
     series = held_series(close, panel.sessions, index, Holdings(portfolio.amounts, portfolio.rebalancing))
     rows = months.rows_of(series.sessions)
     if rows.start == rows.stop:

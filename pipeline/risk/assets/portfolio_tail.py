@@ -24,6 +24,7 @@ from pipeline.risk.measures.tail_forecasts import (
 )
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.report import SHORT_WINDOW, held_series
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -54,7 +55,7 @@ def tail_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PORTFOLIO_TAIL,
     location="risk",
-    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
     figures=tail_figures,
     headline="var_99_1d",
     headline_subject={"method": HEADLINE_METHOD},
@@ -78,8 +79,10 @@ def tail_rows(panel: PricePanel, portfolio: Portfolio, months: MonthRange) -> It
     ------
     MeasureInputError
         If the portfolio is worth nothing or less on a session.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
-    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))

@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.errors import NotFoundError
 from pipeline.base.types import FloatArray, IntArray, MonthRange
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
@@ -20,6 +21,7 @@ from pipeline.risk.measures.stress_historical import HISTORICAL_WINDOWS
 from pipeline.risk.measures.stress_historical import PricePanel as StressPrices
 from pipeline.risk.measures.stress_replays import Replays, WindowPaths, replay_sessions, trailing_betas, window_paths
 from pipeline.risk.report import held_series
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instruments import benchmark_of, read_instruments
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -35,34 +37,38 @@ HEADLINE_SCENARIO = "lehman_2008"
 
 @dataclass(frozen=True, slots=True)
 class Crises:
-    """What every portfolio is replayed with.
+    """What every portfolio of a currency is replayed with.
 
     Parameters
     ----------
     panel
         Prices of every instrument, the whole history.
+    close
+        (t, n) of the panel in that currency; NaN where there is no rate.
     benchmark_close
-        (t,) of the index on the panel's sessions; None without one.
+        (t,) of the index on the panel's sessions, in that currency; None without one.
     paths
         Of each window that has ended, oldest first.
     """
 
     panel: PricePanel
+    close: FloatArray
     benchmark_close: FloatArray | None
     paths: tuple[WindowPaths, ...]
 
     @classmethod
-    def of(cls, panel: PricePanel, benchmark_id: int | None, end: date) -> Crises:
+    def of(cls, panel: PricePanel, benchmark_id: int | None, end: date, currency: str | None = None) -> Crises:
         """Work out the windows that ended before `end`.
 
         The index's sessions are the calendar of a window: a holiday of its exchange is no gap in the others' prices.
         """
-        index = None if benchmark_id is None else panel.column(benchmark_id)
+        close = _converted(panel, currency)
+        index = None if benchmark_id is None else close[:, panel.instrument_ids == benchmark_id].ravel()
         kept = np.ones(len(panel.sessions), dtype=bool) if index is None else np.isfinite(index)
-        prices = StressPrices(panel.sessions[kept], panel.close[kept])
+        prices = StressPrices(panel.sessions[kept], close[kept])
         ended = [window for window in HISTORICAL_WINDOWS.values() if window.last < end]
         kept_index = None if index is None else index[kept]
-        return cls(panel, index, tuple(window_paths(window, prices, kept_index) for window in ended))
+        return cls(panel, close, index, tuple(window_paths(window, prices, kept_index) for window in ended))
 
     def betas(self, columns: IntArray, rows: IntArray) -> FloatArray:
         """(m, k) of instruments that lack a price in some window, up to each row; NaN for the others."""
@@ -71,7 +77,7 @@ class Crises:
             return betas
         priced = [path.is_priced(columns) for path in self.paths if path.growth is not None]
         for position in np.flatnonzero(~np.all(priced, axis=0)) if priced else ():
-            close = self.panel.close[:, columns[position]]
+            close = self.close[:, columns[position]]
             betas[:, position] = trailing_betas(close, self.benchmark_close, rows)
         return betas
 
@@ -94,7 +100,7 @@ def stress_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=STRESS_RESULT,
     location="risk",
-    inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS},
     figures=stress_figures,
     headline="pnl",
     headline_subject={"scenario": HEADLINE_SCENARIO},
@@ -106,9 +112,13 @@ def stress_results(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     panel = read_price_panel(write.connection, [instrument.id for instrument in instruments], None, months.end)
     benchmark = benchmark_of(instruments)
-    crises = Crises.of(panel, None if benchmark is None else benchmark.id, months.end)
+    index = None if benchmark is None else benchmark.id
+    currencies = {portfolio.base_currency for portfolio in portfolios}
+    crises = {currency: Crises.of(panel, index, months.end, currency) for currency in sorted(currencies)}
     blocks, computed = each_portfolio(
-        portfolios, lambda portfolio: stressed_rows(crises, portfolio, months), MeasureInputError
+        portfolios,
+        lambda portfolio: stressed_rows(crises[portfolio.base_currency], portfolio, months),
+        MeasureInputError,
     )
     return Produced(
         concatenated(STRESS_RESULT, blocks),
@@ -124,9 +134,11 @@ def stressed_rows(crises: Crises, portfolio: Portfolio, months: MonthRange) -> I
     ------
     MeasureInputError
         If the portfolio is worth nothing or less on a session.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
     ids = np.array([position.instrument_id for position in portfolio.positions], dtype=np.int32)
-    close = crises.panel.columns(ids.tolist())
+    close = crises.panel.columns(ids.tolist(), portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, crises.panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
@@ -147,6 +159,17 @@ def stressed_rows(crises: Crises, portfolio: Portfolio, months: MonthRange) -> I
                 "weight": weights.ravel(),
                 **_as_columns(replay_sessions(path, columns, weights, betas[after])),
             }
+
+
+def _converted(panel: PricePanel, currency: str | None) -> FloatArray:
+    """(t, n) closes of a panel in a currency: NaN where one has no rate, which stops only those who hold it."""
+    close = panel.close.copy()
+    for column, instrument_id in enumerate(panel.instrument_ids.tolist()):
+        try:
+            close[:, column] = panel.column(instrument_id, currency)
+        except NotFoundError:
+            close[:, column] = np.nan
+    return close
 
 
 def _as_columns(replays: Replays) -> Columns:

@@ -21,6 +21,7 @@ from pipeline.risk.measures.rolling_backtests import MOST_OBSERVATIONS, JudgedFo
 from pipeline.risk.measures.tail_forecasts import DAILY_METHODS
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import held_series
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instrument_risk import read_instrument_tails
 from pipeline.store.instruments import Instrument, read_instruments
 from pipeline.store.packed_series import Series
@@ -106,6 +107,7 @@ def backtest_figures(rows: Columns) -> dict[str, float]:
         "instruments": None,
         PORTFOLIOS_INPUT: None,
         "prices": PRICE_MONTHS,
+        FX_RATES: PRICE_MONTHS + 1,
         "instrument_risk": LOOK_BACK_MONTHS,
         "portfolio_tail": LOOK_BACK_MONTHS,
     },
@@ -147,8 +149,10 @@ def portfolio_rows(
     ------
     MeasureInputError
         If the portfolio is worth nothing or less on a session.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
-    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))

@@ -85,6 +85,26 @@ class CurrencyContributions:
     total: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class CompoundedContributions:
+    """The parts over several sessions; `total` is their sum.
+
+    Parameters
+    ----------
+    local, fx
+        What each would have earned alone, compounded.
+    cross
+        The rest of the total: what the two earned of each other.
+    total
+        Compounded return in the base currency.
+    """
+
+    local: float
+    fx: float
+    cross: float
+    total: float
+
+
 def base_values(
     rates: ExchangeRates, sessions: DateArray, currencies: Sequence[str], base: str, max_age_days: int = 0
 ) -> FloatArray:
@@ -208,6 +228,23 @@ def currency_contributions(weights: FloatArray, returns: CurrencyReturns) -> Cur
         raise MeasureInputError("weights: NaN or infinite; give finite numbers")
     local, fx, cross = (np.sum(weights * part, axis=1) for part in (returns.local, returns.fx, returns.cross))
     return CurrencyContributions(local, fx, cross, local + fx + cross)
+
+
+def compounded_contributions(contributions: CurrencyContributions) -> CompoundedContributions:
+    """Contributions over the whole of their sessions.
+
+    Of one position held they are the return of its price, that of its currency, and the product of both, as in one
+    session.
+
+    Parameters
+    ----------
+    contributions
+        Of t sessions; of none, nothing was earned.
+    """
+    local, fx, total = (
+        float(np.prod(1.0 + part) - 1.0) for part in (contributions.local, contributions.fx, contributions.total)
+    )
+    return CompoundedContributions(local, fx, total - local - fx, total)
 
 
 def _units_per_euro(rates: ExchangeRates, sessions: DateArray, currency: str, max_age_days: int) -> FloatArray:

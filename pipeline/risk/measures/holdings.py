@@ -94,6 +94,32 @@ def hold(close: FloatArray, sessions: DateArray, holdings: Holdings) -> HeldPort
     return HeldPortfolio(*_rebalanced(values, total, sessions, holdings), asset_returns)
 
 
+def opening_weights(close: FloatArray, sessions: DateArray, holdings: Holdings) -> FloatArray:
+    """Weights with which each return was earned: those of the close before it, after a rebalancing at that close.
+
+    Unlike `HeldPortfolio.weights` they know that a period has ended, as whoever looks back does: with them the
+    portfolio's returns are the weighted sums of those of its positions.
+
+    Parameters
+    ----------
+    close, sessions, holdings
+        As for `hold`, which refuses what cannot be held.
+
+    Returns
+    -------
+    FloatArray
+        (t-1, n).
+    """
+    if holdings.rebalancing == "buy_and_hold":
+        values = close * holdings.amounts
+        return values[:-1] / _sum_columns(values[:-1])[:, None]
+    values = _target_weight_values(close, sessions, holdings)[:-1]
+    opening = values / _sum_columns(values)[:, None]
+    periods = period_ids(sessions, holdings.rebalancing)
+    opening[periods[1:] != periods[:-1]] = holdings.amounts / holdings.amounts.sum()
+    return opening
+
+
 def scenario_windows(held: HeldPortfolio, window_sessions: int) -> FloatArray:
     """What the weights of each session would have earned over the window that ends there.
 

@@ -17,6 +17,7 @@ from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.report import held_series
 from pipeline.simulation.models import MODELS, SimulationInputError
 from pipeline.simulation.run import SimulationResult, SimulationSpec, simulate
+from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -41,7 +42,7 @@ def simulation_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PORTFOLIO_SIMULATION,
     location="simulation",
-    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS},
+    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
     figures=simulation_figures,
     headline="var_99",
     kinds=frozenset({"postgres", "numba"}),
@@ -76,8 +77,10 @@ def simulated_rows(
         If the portfolio is worth nothing or less on a session.
     SimulationInputError
         If its holdings would have lost everything in a session, or a model cannot be fitted to them.
+    NotFoundError
+        If there is no exchange rate of a currency.
     """
-    close = panel.columns([position.instrument_id for position in portfolio.positions])
+    close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))

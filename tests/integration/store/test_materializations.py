@@ -16,6 +16,7 @@ from pipeline.store.materializations import (
     record_partitions,
     touch,
 )
+from pipeline.store.provenance import read_last_writes
 from pipeline.store.providers import read_notices, record_provider
 from pipeline.store.writing import open_write
 
@@ -134,3 +135,14 @@ def test_an_unchanged_provider_is_not_written(database: Database) -> None:
     notices(database, ("a", "of a"), ("b", None))
     with database.connect() as connection:
         assert connection.execute("SELECT name, xmin::text FROM provider ORDER BY name").fetchall() == before
+
+
+def test_the_last_write_of_each_asset_is_the_one_that_built_last(database: Database) -> None:
+    numbers = {}
+    for asset in ("prices", "fx_rates", "prices"):
+        with open_write(database, asset, "run", "v1") as write:
+            record_partitions(write.connection, write.materialization_id, asset, {date(2022, 1, 1): 1}, [])
+            numbers[asset] = write.materialization_id
+    with database.connect() as connection:
+        written = read_last_writes(connection)
+    assert [(row.asset, row.id) for row in written] == sorted(numbers.items())

@@ -70,9 +70,9 @@ def settled(daemon: Daemon) -> Daemon:
     """A daemon of a platform on which every month is computed."""
     daemon.computed("instruments", version="1")
     daemon.computed("portfolios")
-    for asset in ("prices", *DERIVED):
+    for asset in ("prices", "fx_rates", *DERIVED):
         daemon.computed(asset, MONTHS)
-    for asset in ("instruments", "prices"):
+    for asset in ("instruments", "prices", "fx_rates"):
         daemon.checked(asset, passed=True)
     assert daemon.tick() == {}
     return daemon
@@ -93,6 +93,14 @@ def test_an_old_month_of_prices_asks_once_for_the_months_that_read_it(settled: D
     for asset in DERIVED:
         settled.computed(asset, readers[asset])
     assert settled.tick() == {}
+    assert settled.tick() == {}
+
+
+def test_an_old_month_of_rates_asks_for_the_portfolios_that_may_be_converted(settled: Daemon) -> None:
+    settled.computed("fx_rates", ["2005-03-01"])
+    first = MONTHS.index("2005-03-01")
+    # A month further than prices: on the first session the rate may be one of the week before.
+    assert settled.tick() == {"portfolio_risk": MONTHS[first : first + months_read("portfolio_risk") + 2]}
     assert settled.tick() == {}
 
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from pipeline.base.types import DateArray, FloatArray
 from pipeline.risk.measures.currency import (
+    CurrencyContributions,
     CurrencyReturns,
     ExchangeRateError,
     ExchangeRates,
     base_values,
+    compounded_contributions,
     currency_contributions,
     currency_returns,
     split_returns,
@@ -223,3 +225,21 @@ def test_inputs_are_left_as_they_were() -> None:
     made = currency_returns(close, sessions, CURRENCIES, rates, "USD")
     currency_contributions(np.full(3, 1 / 3), made)
     assert all(same(one, other) for one, other in zip((close, sessions, table), copies, strict=True))
+
+
+# Several sessions ------------------------------------------------------------------------------------------
+
+
+def test_of_one_position_the_parts_compound_to_those_of_one_long_session() -> None:
+    """By hand: the price gains 10 % and 20 %, the currency loses 5 % and gains 4 %."""
+    price, rate = 1.1 * 1.2, 0.95 * 1.04
+    returns = split_returns(np.array([[0.1], [0.2]]), np.array([[-0.05], [0.04]]))
+    whole = compounded_contributions(currency_contributions(np.array([1.0]), returns))
+    found = (whole.local, whole.fx, whole.cross, whole.total)
+    assert found == pytest.approx((price - 1, rate - 1, (price - 1) * (rate - 1), price * rate - 1), abs=1e-15)
+
+
+def test_of_no_session_nothing_was_earned() -> None:
+    nothing = np.empty(0)
+    whole = compounded_contributions(CurrencyContributions(nothing, nothing, nothing, nothing))
+    assert (whole.local, whole.fx, whole.cross, whole.total) == (0.0, 0.0, 0.0, 0.0)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.base.types import REBALANCING_POLICIES, DateArray, FloatArray, Rebalancing
 from pipeline.risk.measures.errors import MeasureInputError
-from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, period_ids
+from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, opening_weights, period_ids
 from tests.unit.risk.series import drawn_close, same, weekdays
 
 TARGET_POLICIES: tuple[Rebalancing, ...] = ("daily", "monthly", "quarterly")
@@ -154,6 +154,19 @@ def test_what_the_targets_miss_of_one_is_neither_gain_nor_loss(policy: Rebalanci
 def test_closing_weights_sum_to_one(policy: Rebalancing) -> None:
     held = hold(CLOSE, SESSIONS, holdings_of(PORTFOLIOS["levered long and short"], policy, CLOSE))
     np.testing.assert_allclose(held.weights.sum(axis=1), 1.0, rtol=1e-12)
+
+
+@EVERY_PORTFOLIO
+@pytest.mark.parametrize("policy", REBALANCING_POLICIES)
+def test_returns_are_earned_with_the_opening_weights(policy: Rebalancing, weights: list[float]) -> None:
+    # Targets miss 1 by less than the tolerance.
+    shares = np.array(weights)
+    amounts = shares / CLOSE.mean(axis=0) if policy == "buy_and_hold" else shares * (1 + 5e-7)
+    holdings = Holdings(amounts, policy)
+    held, opening = hold(CLOSE, SESSIONS, holdings), opening_weights(CLOSE, SESSIONS, holdings)
+    assert opening.shape == held.asset_returns.shape
+    np.testing.assert_allclose(opening.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose((opening * held.asset_returns).sum(axis=1), held.returns, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("policy", REBALANCING_POLICIES)
