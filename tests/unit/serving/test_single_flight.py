@@ -38,7 +38,7 @@ class Application:
         self.let = asyncio.Event()
         self._answer = answer
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, _scope, _receive, send) -> None:
         self.calls += 1
         await self.let.wait()
         await self._answer(send)

@@ -1,0 +1,20 @@
+"""A name for each request, which its answer, its log lines and its problem documents carry."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextvars import ContextVar
+
+HEADER = b"x-request-id"
+_SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that is answered, also in the threads that answer it."""
+
+
+def request_id_of(given: bytes | None) -> str:
+    """The caller's own id, if it can be written into a header and a log as it is; else a new one."""
+    if given is not None and _SANE.fullmatch(given):
+        return given.decode("ascii")
+    return os.urandom(16).hex()
