@@ -14,7 +14,8 @@ from tests.browser.chromium import ARGUMENTS
 FOLDER = PROJECT_ROOT / "docs" / "images"
 SLICES = ("market_data", "risk", "simulation", "forecast")
 SETTLED_MS = 4_000
-GRAPH_CENTRE, ZOOM_STEPS = (1_000, 560), 3
+GRAPH_SIZE = {"width": 1_500, "height": 1_450}
+GRAPH_CENTRE, ZOOM_STEPS = (1_000, 790), 4
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page = browser.new_page(viewport=GRAPH_SIZE)
         take_graph(page, dagster, FOLDER / "asset-graph.png")
         page.set_viewport_size({"width": 1400, "height": 900})
         take_asset(page, dagster, FOLDER / "asset-page.png")

@@ -165,16 +165,22 @@ def test_the_checks_name_the_bad_series_of_the_newest_session() -> None:
     rows = backtests(earned_of(panel), low, MonthRange(date(2022, 10, 1), date(2022, 11, 1)))
     names = {(b"instrument", 1): "ACME"}
     light, coverage = light_outcome(rows, names), coverage_outcome(rows, names)
+    assert (light.passed, coverage.passed) == (True, True)  # by a method that is not judged
+    assert coverage.metadata["series_by_other_methods"] == [f"instrument ACME historical var_{n}_1d" for n in (95, 99)]
+    rows = {**rows, "method": np.full(len(rows["session"]), b"filtered_historical")}
+    light, coverage = light_outcome(rows, names), coverage_outcome(rows, names)
     assert (light.name, light.passed, light.blocking) == ("traffic_light_not_red", False, False)
     assert light.metadata == {
         "count": 1,
-        "series": ["instrument ACME historical var_99_1d"],
+        "count_by_other_methods": 0,
+        "series": ["instrument ACME filtered_historical var_99_1d"],
+        "series_by_other_methods": [],
         "session": "2022-11-30",
     }
-    assert coverage.metadata["series"] == [f"instrument ACME historical var_{level}_1d" for level in (95, 99)]
+    assert coverage.metadata["series"] == [f"instrument ACME filtered_historical var_{n}_1d" for n in (95, 99)]
     empty = concatenated(VAR_BACKTEST, [])
     assert light_outcome(empty, names).passed
-    assert coverage_outcome(empty, names).metadata == {"count": 0, "series": []}
+    assert coverage_outcome(empty, names).metadata["count"] == 0
 
 
 def test_the_reach_of_a_row_begins_with_a_month() -> None:
