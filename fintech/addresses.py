@@ -17,6 +17,7 @@ def local_addresses(settings: Settings) -> list[tuple[str, str]]:
     """What is served, and where."""
     api = f"http://127.0.0.1:{API_PORT + settings.port_offset}"
     return [
+        ("Pages", f"{api}/"),
         ("API", f"{api}/api/v1/portfolios"),
         ("API docs", f"{api}/docs"),
         ("Dagster UI", f"http://127.0.0.1:{dagster_ui_port(settings)}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving.circuit import Circuit
+from serving.forwarding.circuit import Circuit
 
 
 def opened(failures: int = 3) -> Circuit:
