@@ -61,7 +61,7 @@ types: $(VENV)/.installed-dev
 contracts: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
-docs: $(VENV)/.installed-dev  ## Write docs/measures.md from the code
+docs: $(VENV)/.installed-dev  ## Write docs/measures.md and docs/api.md from the code
 	@$(BIN)/python -m tests.docs
 
 bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|quality|serve

@@ -25,7 +25,7 @@ STYLE_SHEET = Path(__file__).parent / "static" / "charts.css"
 
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 70, 14, 12, 34
-NAME_WIDTH, VALUE_WIDTH, ROW_HEIGHT, MOST_LETTERS = 168, 84, 26, 22
+NAME_WIDTH, VALUE_WIDTH, ROW_HEIGHT, MOST_LETTERS = 196, 84, 26, 22
 """Of bar charts: the names on the left, the values on the right, each row, and the letters that a name may have."""
 
 MOST_POINTS = 500

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from tests.docs.measures import PAGE, measures_page
+import tempfile
+from pathlib import Path
 
-PAGE.write_text(measures_page())
+from pipeline.store.embedded import embedded_server
+from pipeline.store.engine import Database, with_database
+from pipeline.store.migrating import migrate
+from tests.docs import api, measures
+
+measures.PAGE.write_text(measures.measures_page())
+with (
+    tempfile.TemporaryDirectory(prefix="fintech-docs-", ignore_cleanup_errors=True) as folder,
+    embedded_server(Path(folder) / "pg") as server,
+):
+    database = Database(with_database(server, "docs"))
+    database.ensure_exists()
+    migrate(database.url)
+    api.PAGE.write_text(api.api_page(database))

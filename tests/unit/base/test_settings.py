@@ -176,8 +176,8 @@ def test_what_is_required_and_set_passes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_secret_variables() -> None:
-    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY", "FINTECH_ALERT_WEBHOOK_URL", "FINTECH_API_KEY"}
-    addresses = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "REDIS_URL", "SENTRY_DSN"}
+    keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY", "FINTECH_API_KEY"}
+    addresses = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "REDIS_URL", "SENTRY_DSN", "FINTECH_ALERT_WEBHOOK_URL"}
     assert addresses | keys == SECRET_VARIABLES
 
 
