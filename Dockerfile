@@ -65,11 +65,11 @@ EXPOSE 4000
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s \
     CMD ["sh", "-c", "exec python -m deploy.probe grpc:4000 http:$PORT/health"]
 
-# Of skfolio only the data files are read, never the code: what it computes with stays outside, 300 MB.
+# Of skfolio only the data files are read, never the code: what it alone computes with stays outside, 200 MB.
 FROM location AS market-data-ingestion
 RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
     /mnt/install-locks.sh market-data serving --without cffi clarabel cvxpy-base joblib narwhals plotly pycparser \
-    qdldl scikit-learn scipy sparsediffpy threadpoolctl
+    qdldl scikit-learn sparsediffpy threadpoolctl
 COPY --from=code /opt/fintech /opt/fintech
 USER 10001
 ENV PORT=8002

@@ -49,16 +49,16 @@ _BUNDLED = ("skfolio", "currency_converter")
 DOMAIN_IMAGES = (
     Image(
         "market-data-ingestion",
-        470,
-        (*_HOST, *_LEARNING, "scipy", "cvxpy", "plotly"),
+        620,
+        (*_HOST, *_LEARNING, "cvxpy", "plotly"),
         ("market-data", "serving"),
         "market_data",
         8002,
     ),
-    Image("python-risk-engine", 580, (*_HOST, *_LEARNING, *_BUNDLED), ("risk", "serving"), "risk", 8000),
+    Image("python-risk-engine", 850, (*_HOST, "sklearn", *_BUNDLED), ("risk", "serving"), "risk", 8000),
     Image(
         "portfolio-simulation",
-        790,
+        850,
         (*_HOST, "sklearn", *_BUNDLED),
         ("simulation", "serving"),
         "simulation",
@@ -66,16 +66,14 @@ DOMAIN_IMAGES = (
     ),
     Image(
         "ai-microservice-engine",
-        620,
+        680,
         (*_HOST, "numba", "llvmlite", *_BUNDLED),
         ("forecast", "serving"),
         "forecast",
         8003,
     ),
 )
-BACKEND_API = Image(
-    "backend-api", 390, (*_HOST, *_LEARNING, *_BUNDLED, "dagster", "grpc", "scipy"), ("serving",), port=3000
-)
+BACKEND_API = Image("backend-api", 580, (*_HOST, *_LEARNING, *_BUNDLED, "dagster", "grpc"), ("serving",), port=3000)
 DAGSTER_HOST = Image(
     "dagster-host",
     390,

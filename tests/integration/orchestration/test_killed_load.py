@@ -256,7 +256,9 @@ def test_a_load_that_is_killed_after_its_commit_is_whole_although_dagster_never_
     wait_until(lambda: is_alone(database))
     assert loaded.events() == events
     assert domain(database) == loaded.undisturbed
-    assert_load_reaches_the_same(loaded, database, frozenset({"materialization", "ingest_run"}))  # of two loads
+    assert_load_reaches_the_same(
+        loaded, database, frozenset({"materialization", "ingest_run", "data_change"})
+    )  # of two
     assert loaded.events() == events + 2
 
 
