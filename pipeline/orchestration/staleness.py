@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pipeline.base.types import MonthRange, add_months
+import numpy as np
+
+from pipeline.base.types import MonthRange
 from pipeline.store.materializations import UNPARTITIONED, PartitionState
 
 States = Mapping[date, PartitionState]
@@ -19,13 +21,16 @@ class InputStates:
     states: States
     months_back: int | None
 
-    def changed_by(self, month: date) -> int:
-        """Number of the last write that changed what is read for `month`; 0 if there was none."""
+    def changed_by(self, months: Sequence[date]) -> list[int]:
+        """For each of the months the number of the last write that changed what is read for it; 0 without any."""
         if self.months_back is None:
             state = self.states.get(UNPARTITIONED)
-            return state.changed_by if state else 0
-        window = (self.states.get(add_months(month, -back)) for back in range(self.months_back + 1))
-        return max((state.changed_by for state in window if state), default=0)
+            return [state.changed_by if state else 0] * len(months)
+        known = np.array(sorted(month for month in self.states if month != UNPARTITIONED), dtype="datetime64[M]")
+        writes = np.array([self.states[month].changed_by for month in known.astype("datetime64[D]").astype(date)])
+        last = np.searchsorted(known, np.array(months, dtype="datetime64[M]"), side="right")
+        first = np.searchsorted(known, np.array(months, dtype="datetime64[M]") - self.months_back)
+        return [int(writes[a:b].max(initial=0)) for a, b in zip(first, last, strict=True)]
 
 
 def stale_months(
@@ -44,14 +49,15 @@ def stale_months(
     code_version
         Of the code that would compute them now.
     """
+    changed = np.zeros(len(months), dtype=np.int64)
+    for source in inputs:
+        np.maximum(changed, source.changed_by(months), out=changed)
 
-    def is_stale(month: date) -> bool:
+    def is_stale(month: date, last_change: int) -> bool:
         state = states.get(month)
-        if state is None or state.code_version != code_version:
-            return True
-        return any(source.changed_by(month) > state.built_by for source in inputs)
+        return state is None or state.code_version != code_version or last_change > state.built_by
 
-    return [month for month in months if is_stale(month)]
+    return [month for month, last_change in zip(months, changed.tolist(), strict=True) if is_stale(month, last_change)]
 
 
 def enclosing_range(months: Sequence[date]) -> MonthRange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
-    specs = [SimulationSpec(model=model, threads=THREADS) for model in MODELS]
+    specs = [SimulationSpec(model=model) for model in MODELS]
     blocks, computed = each_portfolio(
         portfolios,
         lambda portfolio: simulated_rows(panel, portfolio, months, specs),
@@ -84,13 +85,21 @@ def simulated_rows(
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
-    for row in last_rows(series.sessions, months):
-        for spec in specs:
-            if row < spec.fit_window_sessions:
-                continue
-            returns = scenario_returns(series.held, row, spec.fit_window_sessions)
-            result = simulate(returns, spec, portfolio.id)
+    jobs = [
+        (row, spec) for row in last_rows(series.sessions, months) for spec in specs if row >= spec.fit_window_sessions
+    ]
+
+    def simulated(job: tuple[int, SimulationSpec]) -> SimulationResult:
+        row, spec = job
+        return simulate(scenario_returns(series.held, row, spec.fit_window_sessions), spec, portfolio.id)
+
+    # Whole simulations side by side, not the paths of one: fitting and describing then overlap with walking.
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        for (row, _), result in zip(jobs, pool.map(simulated, jobs), strict=True):
             yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def last_rows(sessions: DateArray, months: MonthRange) -> list[int]:
