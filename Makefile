@@ -73,7 +73,7 @@ LOCK = $(UV) pip compile --quiet --universal --generate-hashes --python-version 
 lock: | $(UV)  ## Resolve every dependency again, with hashes
 	@$(LOCK) --extra dev --upgrade -o requirements/dev.lock requirements/build.in
 	@$(LOCK) --extra local -c requirements/dev.lock -o requirements/run.lock requirements/build.in
-	@for slice in market-data risk simulation forecast serving dagster-host; do \
+	@for slice in market-data risk simulation forecast serving gateway dagster-host; do \
 		$(LOCK) --extra $$slice -c requirements/dev.lock -o requirements/$$slice.lock requirements/build.in; done
 	@echo uv | $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/uv.lock -
 
