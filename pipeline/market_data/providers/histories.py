@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,8 @@ from pipeline.market_data.rules.bars import VALUE_FIELDS, Actions, Bars
 
 LARGEST_SPLIT_PART = 1_000
 """Vendors give splits as decimals; a ratio of small numbers is what was decided, and 1/3 is not 0.3333."""
+SIX_DIGITS = Fraction(5, 10**6)
+"""Largest rounding of a number to six digits, as a share of it."""
 
 _NO_DAYS = np.array([], dtype="datetime64[D]")
 _NO_NUMBERS = np.array([], dtype=np.float64)
@@ -98,12 +101,29 @@ def actions_of(histories: Sequence[History]) -> Actions:
 
 
 def split_ratio(factor: float) -> tuple[int, int]:
-    """New units for old ones, in lowest terms: 4.0 is 4 for 1, 0.1 is 1 for 10, 1.5 is 3 for 2."""
-    if factor < 1:
-        old, new = split_ratio(1 / factor)
-        return new, old
-    ratio = Fraction(factor).limit_denominator(LARGEST_SPLIT_PART)
-    return ratio.numerator, ratio.denominator
+    """New units for old ones, in lowest terms: 4.0 is 4 for 1, 0.1 is 1 for 10, 0.3333 is 1 for 3, 1.281 is itself."""
+    stated = Fraction(repr(factor))
+    if stated.denominator <= LARGEST_SPLIT_PART:
+        return stated.numerator, stated.denominator
+    found = _simplest_within(stated, stated * SIX_DIGITS)
+    if found.denominator > LARGEST_SPLIT_PART:  # fewer digits were given than it takes, such as 0.3333
+        places = len(repr(factor).partition(".")[2])
+        found = _simplest_within(stated, max(Fraction(1, 10**places), Fraction(math.ulp(factor))))
+    return found.numerator, found.denominator
+
+
+def _simplest_within(stated: Fraction, rounding: Fraction) -> Fraction:
+    return _simplest_between(stated - rounding, stated + rounding)
+
+
+def _simplest_between(low: Fraction, high: Fraction) -> Fraction:
+    """The fraction of an interval above 0 with the smallest parts, by continued fractions (Stern–Brocot tree)."""
+    whole = low.numerator // low.denominator
+    if whole == low:
+        return Fraction(whole)
+    if whole + 1 <= high:
+        return Fraction(whole + 1)
+    return whole + 1 / _simplest_between(1 / (high - whole), 1 / (low - whole))
 
 
 def _positions(kept: Sequence[BoolArray]) -> IntArray:
