@@ -9,6 +9,7 @@ from datetime import date
 from rich.console import Console
 from rich.table import Table
 
+from fintech.compiling import AheadCompiler, compiling_ahead
 from fintech.driving import reading_driver, run_locations, running_driver
 from fintech.host import prepared_host, sole_process
 from fintech.materializing import LOCATIONS, SOURCE_LOCATION, Driver, PlannedRun, Tally
@@ -45,9 +46,10 @@ def backfill(settings: Settings, selection: Selection, console: Console) -> Tall
     with (
         sole_process(settings, "run"),
         prepared_host(settings) as host,
+        compiling_ahead(settings) as compiler,
         running_driver(host, console) as (driver, display),
     ):
-        _run_selected(driver, selection, display)
+        _run_selected(driver, selection, display, compiler)
         tally = driver.tally
     print_written(tally, console)
     console.print(str(Timing.of(tally, started)), highlight=False)
@@ -81,10 +83,10 @@ def _states(driver: Driver, selection: Selection) -> list[AssetState]:
     return [driver.state(assets[asset], asset, selection) for asset in assets if selection.includes(asset)]
 
 
-def _run_selected(driver: Driver, selection: Selection, display: Display) -> None:
+def _run_selected(driver: Driver, selection: Selection, display: Display, compiler: AheadCompiler) -> None:
     if _planned(driver, selection, SOURCE_LOCATION):
         driver.run(PlannedRun(SOURCE_LOCATION, ("instruments",), None))
-    run_locations(driver, display, lambda location: _planned(driver, selection, location))
+    run_locations(driver, display, lambda location: _planned(driver, selection, location), compiler)
 
 
 def _planned(driver: Driver, selection: Selection, location: str) -> list[PlannedRun]:
@@ -94,7 +96,7 @@ def _planned(driver: Driver, selection: Selection, location: str) -> list[Planne
     for state in states:
         by_months.setdefault(tuple(state.chosen(selection)), []).append(state.asset)
     return [
-        PlannedRun(location, tuple(assets), months)
+        PlannedRun(location, tuple(assets), months, selection.rebuild)
         for chosen, assets in by_months.items()
         for months in runs_of(chosen)
     ]

@@ -106,6 +106,20 @@ class Children:
         for child in self._children:
             child.process.wait()
 
+    def finish(self, seconds: float) -> bool:
+        """Wait until every child has ended by itself; gives whether all have, well or not."""
+        deadline = time.monotonic() + seconds
+        for child in self._children:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(deadline - time.monotonic(), 0.0))
+        return all(child.process.poll() is not None for child in self._children)
+
+    def kill(self) -> None:
+        """End every child at once: for those that leave nothing half-done and have no children."""
+        for child in self._children:
+            child.process.kill()
+            child.process.wait()
+
     def _members(self) -> list[psutil.Process]:
         """Every process of the children's sessions, whoever its parent is by now."""
         sessions = {child.process.pid for child in self._children}

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import dagster as dg
 from rich.console import Console
 
+from fintech.compiling import AheadCompiler
 from fintech.dead_runs import forget_dead_runs
 from fintech.host import DRIVER_CONFIG, Host, statement_failures
-from fintech.materializing import LOCATIONS, Driver, Notify, PlannedRun
+from fintech.materializing import LOCATIONS, SOURCE_LOCATION, Driver, Notify, PlannedRun
 from fintech.progress import Display, progress_display
 
 Plan = Callable[[str], list[PlannedRun]]
@@ -32,7 +33,7 @@ def running_driver(host: Host, console: Console) -> Iterator[tuple[Driver, Displ
         yield Driver(instance, host.database, _shown_on(display)), display
 
 
-def run_locations(driver: Driver, display: Display, plan: Plan) -> None:
+def run_locations(driver: Driver, display: Display, plan: Plan, compiler: AheadCompiler) -> None:
     """Run each location after the ones it reads from, planning it only then: what ran before makes more stale."""
     expected = {location: plan(location) for location in LOCATIONS}
     for location in LOCATIONS:
@@ -41,6 +42,8 @@ def run_locations(driver: Driver, display: Display, plan: Plan) -> None:
         total = driver.tally.done + sum(run.partitions for run in ahead)
         total_work = driver.tally.work + sum(run.work for run in ahead)
         for planned in expected[location]:
+            if location != SOURCE_LOCATION:
+                compiler.wait()
             display.begin(f"{location}: {', '.join(planned.assets)}", total, total_work)
             driver.run(planned)
 

@@ -15,7 +15,7 @@ from fintech.interrupts import ignore_signals
 from pipeline.base.compiled_code import use_compiled_code_folder
 from pipeline.base.errors import ConfigurationError, DatabaseError, PlatformError
 from pipeline.base.settings import PROJECT_ROOT, Settings, export_environment, process_environment
-from pipeline.store.engine import Database, database_name, sqlalchemy_url, with_database
+from pipeline.store.engine import Database, database_name, sqlalchemy_url, with_database, with_tls
 from pipeline.store.migrating import migrate
 
 APPLICATION_DATABASE = "fintech"
@@ -23,10 +23,17 @@ DAGSTER_SUFFIX = "_dagster"
 DRIVER_CONFIG = "driver.yaml"
 """What `fintech run` configures its Dagster instance with, in Dagster's home."""
 
-_QUIET_RUNS = """
-# `fintech run` prints progress of its own; the processes that copy a run's output answer Ctrl-C with a traceback.
-compute_logs: { module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager }
-"""
+_DRIVER = {
+    "storage": {
+        "custom": {
+            "module": "fintech.event_log",
+            "class": "DriverStorage",
+            "config": {"postgres_url": {"env": "DAGSTER_DATABASE_URL"}},
+        }
+    },
+    # `fintech run` prints progress of its own; the processes that copy a run's output answer Ctrl-C with a traceback.
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ def sole_process(settings: Settings, name: str) -> Iterator[None]:
 @contextmanager
 def _server_address(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
-        yield _checked_address(settings.database_url.get_secret_value())
+        yield _with_tls(_checked_address(settings.database_url.get_secret_value()), settings)
         return
     from pipeline.store.embedded import embedded_server  # noqa: PLC0415 - servers elsewhere do without the wheel
 
@@ -167,8 +174,12 @@ def _checked_address(url: str) -> str:
 
 def _dagster_address(settings: Settings, address: str) -> str:
     if settings.dagster_database_url is not None:
-        return settings.dagster_database_url.get_secret_value()
+        return _with_tls(settings.dagster_database_url.get_secret_value(), settings)
     return with_database(address, f"{database_name(address)}{DAGSTER_SUFFIX}")
+
+
+def _with_tls(url: str, settings: Settings) -> str:
+    return with_tls(url, settings.database_sslmode, settings.database_sslrootcert)
 
 
 def _make_dagster_tables(url: str) -> None:
@@ -180,7 +191,9 @@ def _make_dagster_tables(url: str) -> None:
 
 def _make_dagster_home(home: Path) -> None:
     """Dagster wants its configuration inside its home; the repository keeps it at the top."""
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - comes with Dagster, which not every image has
+
     home.mkdir(parents=True, exist_ok=True)
     config = (PROJECT_ROOT / "dagster.yaml").read_text()
     (home / "dagster.yaml").write_text(config)
-    (home / DRIVER_CONFIG).write_text(config + _QUIET_RUNS)
+    (home / DRIVER_CONFIG).write_text(yaml.safe_dump({**yaml.safe_load(config), **_DRIVER}))

@@ -25,7 +25,7 @@ from pipeline.base.types import MonthRange
 from pipeline.orchestration.code_version import code_version
 from pipeline.orchestration.partitions import MONTHLY, known_months, range_tags
 from pipeline.orchestration.staleness import InputStates, enclosing_range, stale_months
-from pipeline.orchestration.table_assets import INPUT_MONTHS_METADATA, SECONDS_METADATA
+from pipeline.orchestration.table_assets import INPUT_MONTHS_METADATA, REBUILD_CONFIG, SECONDS_METADATA
 from pipeline.store.engine import Database
 from pipeline.store.materializations import read_partition_states, read_seconds_per_month
 
@@ -36,17 +36,26 @@ SOURCE_LOCATION = "market_data"
 PARTITION_WORK: Mapping[str, float] = {"market_data": 1.0, "risk": 1.0, "simulation": 10.0, "forecast": 2.0}
 """Time of a location's partition on a first run, relative to market data's (measured), to estimate what is left."""
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_QUIET: Mapping[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ROW_FIGURES = ("rows_inserted", "rows_revised", "rows_deleted", "rows_unchanged")
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """Assets of one location over one range of months; None for assets without partitions."""
+    """Assets of one location over one range of months.
+
+    Parameters
+    ----------
+    months
+        None for assets without partitions.
+    rebuild
+        Build their tables anew beside those in use.
+    """
 
     location: str
     assets: tuple[str, ...]
     months: MonthRange | None
+    rebuild: bool = False
 
     @property
     def partitions(self) -> int:
@@ -57,6 +66,12 @@ class PlannedRun:
     def work(self) -> float:
         """How long it takes in comparison with others."""
         return self.partitions * PARTITION_WORK[self.location]
+
+    @property
+    def run_config(self) -> dict[str, object]:
+        """Dagster's configuration of the run."""
+        chosen = {"config": {REBUILD_CONFIG: True}}
+        return {**_QUIET, **({"ops": dict.fromkeys(self.assets, chosen)} if self.rebuild else {})}
 
 
 @dataclass(slots=True)
@@ -177,7 +192,7 @@ class Driver:
         started = time.perf_counter()
         try:
             self._job(planned.location).execute_in_process(
-                run_config=_QUIET,
+                run_config=planned.run_config,
                 instance=self._instance,
                 asset_selection=[dg.AssetKey(asset) for asset in planned.assets],
                 run_id=run_id,

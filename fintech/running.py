@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from fintech.compiling import AheadCompiler, compiling_ahead
 from fintech.driving import run_locations, running_driver
 from fintech.host import Host, prepared_host, sole_process
 from fintech.materializing import SOURCE_LOCATION, PlannedRun, Tally
@@ -58,15 +59,15 @@ def run_platform(settings: Settings, console: Console) -> Timing:
     # Otherwise libraries log to standard error, in many lines, what then ends the run with one line of ours.
     logging.getLogger().addHandler(logging.NullHandler())
     require_providers(settings)  # a name that does not exist, or a key that is missing: before anything starts
-    with sole_process(settings, "run"), prepared_host(settings) as host:
-        tally = _materialize(host, console)
+    with sole_process(settings, "run"), prepared_host(settings) as host, compiling_ahead(settings) as compiler:
+        tally = _materialize(host, console, compiler)
         _print_results(host, console, tally)
     timing = Timing.of(tally, started)
     console.print(str(timing), highlight=False)
     return timing
 
 
-def _materialize(host: Host, console: Console) -> Tally:
+def _materialize(host: Host, console: Console, compiler: AheadCompiler) -> Tally:
     from pipeline.orchestration.portfolio_input import portfolios_event  # noqa: PLC0415
 
     with running_driver(host, console) as (driver, display):
@@ -78,7 +79,7 @@ def _materialize(host: Host, console: Console) -> Tally:
         if write is not None:
             with host.database.connect() as connection:
                 driver.report_event(portfolios_event(connection, write))
-        run_locations(driver, display, driver.plan)
+        run_locations(driver, display, driver.plan, compiler)
         return driver.tally
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1]
 """The package whose functions are compiled."""
 
+COMPLETE = "complete"
+"""A file in the folder, once everything that a run calls is compiled."""
+
 _DIGITS = 12
 _OURS = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
 
@@ -45,3 +48,13 @@ def use_compiled_code_folder(folder: Path) -> None:
     for other in folder.parent.iterdir():
         if other != folder and other.is_dir() and _OURS.fullmatch(other.name):
             shutil.rmtree(other, ignore_errors=True)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether everything that a run calls was compiled into the folder."""
+    return (folder / COMPLETE).exists()
+
+
+def mark_complete(folder: Path) -> None:
+    """Say so."""
+    (folder / COMPLETE).touch()

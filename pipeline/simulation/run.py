@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.base.types import FloatArray, IntArray
+from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.risk.measures.tail import historical_es, historical_var
 from pipeline.simulation.models import MODELS, FittedModel, Parameter, SimulationInputError
 from pipeline.simulation.models.outcomes import Outcomes, empty_outcomes
@@ -161,30 +161,91 @@ def simulate(returns: FloatArray, spec: SimulationSpec, subject: int) -> Simulat
         If there are fewer returns than the window, one is not a finite number above -1, or the model
         cannot be fitted to them.
     """
+    begun = begin(returns, spec, subject)
+    return begun.describe(walk_paths(begun.fitted, spec, subject))
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A simulation whose model is fitted: its paths may be walked in parts, in any order and in any process.
+
+    Parameters
+    ----------
+    subject
+        Second half of the random numbers' key.
+    sessions_given
+        Returns that the fit window was taken from.
+    """
+
+    fitted: FittedModel
+    spec: SimulationSpec
+    subject: int
+    sessions_given: int
+
+    def empty_outcomes(self) -> Outcomes:
+        """Outcomes of every path, to be filled."""
+        return empty_outcomes(self.spec.paths, len(self.spec.fan_sessions))
+
+    def walk(self, outcomes: Outcomes, first_path: int) -> None:
+        """Fill `outcomes`, a path a row, beginning with a path: together the parts are `walk_paths` bit for bit."""
+        _walk_rows(outcomes, self.fitted, self.spec, self.subject, first_path)
+
+    def describe(self, outcomes: Outcomes) -> SimulationResult:
+        """The result of every path's outcomes."""
+        return _describe(outcomes, self.spec, self.fitted, self.sessions_given)
+
+
+def begin(returns: FloatArray, spec: SimulationSpec, subject: int) -> Begun:
+    """Fit the model of a simulation; parameters and errors as in `simulate`."""
     if not 0 <= subject < 2**64:
         raise SimulationInputError(f"subject={subject}: give a number from 0 to {2**64 - 1}")
-    fitted = MODELS[spec.model].fit(_fit_window(returns, spec))
-    outcomes = walk_paths(fitted, spec, subject)
-    return _describe(outcomes, spec, fitted, len(returns))
+    return Begun(MODELS[spec.model].fit(_fit_window(returns, spec)), spec, subject, len(returns))
 
 
 def walk_paths(fitted: FittedModel, spec: SimulationSpec, subject: int) -> Outcomes:
     """Walk every path, chunk by chunk; the same bits for any chunk and any number of threads."""
+    outcomes = empty_outcomes(spec.paths, len(spec.fan_sessions))
+    _walk_rows(outcomes, fitted, spec, subject, 0)
+    return outcomes
+
+
+def _walk_rows(outcomes: Outcomes, fitted: FittedModel, spec: SimulationSpec, subject: int, first_path: int) -> None:
     fan_steps: IntArray = np.array(spec.fan_sessions, dtype=np.int64)
-    outcomes = empty_outcomes(spec.paths, len(fan_steps))
 
     def walk_chunk(first: int) -> None:
         rows = slice(first, first + CHUNK_PATHS)
-        fitted.walk(outcomes.part(rows), fan_steps, spec.horizon_sessions, (spec.seed, subject), first)
+        fitted.walk(outcomes.part(rows), fan_steps, spec.horizon_sessions, (spec.seed, subject), first_path + first)
 
-    firsts = range(0, spec.paths, CHUNK_PATHS)
+    firsts = range(0, len(outcomes.terminal_wealth), CHUNK_PATHS)
     if spec.threads == 1:
         for first in firsts:
             walk_chunk(first)
     else:
         with ThreadPoolExecutor(spec.threads) as pool:
             list(pool.map(walk_chunk, firsts))
-    return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Probability:
+    """A share of the paths, and its binomial standard error ``√(p (1 - p) / n)``."""
+
+    value: float
+    error: float
+
+
+def probability_of_goal(outcomes: Outcomes, goal_return: float) -> Probability:
+    """How likely the return at the horizon is `goal_return`, a fraction of the start, or more."""
+    return _share(outcomes.terminal_wealth - 1.0 >= goal_return)
+
+
+def probability_of_ruin(outcomes: Outcomes, ruin_drawdown: float) -> Probability:
+    """How likely wealth falls by `ruin_drawdown` (positive fraction) or more from its peak, at any time on the way."""
+    return _share(-outcomes.max_drawdown >= ruin_drawdown)
+
+
+def _share(happens: BoolArray) -> Probability:
+    value = float(happens.mean())
+    return Probability(value, float(np.sqrt(value * (1.0 - value) / len(happens))))
 
 
 def _fit_window(returns: FloatArray, spec: SimulationSpec) -> FloatArray:

@@ -1,6 +1,6 @@
 """What is kept of a path, and the step by which every model's kernel moves one.
 
-numba's cache of a kernel watches the kernel's own file only: after a change of `advance` or of ``philox``,
+numba's cache of a kernel watches the kernel's own file only: after a change of `advance`, ``inversion`` or ``philox``,
 delete ``models/__pycache__/*.nb?``, or the kernels keep the old step.
 """
 
@@ -14,9 +14,9 @@ from numba import njit
 from pipeline.base.types import FloatArray
 
 PathState: TypeAlias = tuple[float, float, float]
-"""Wealth, its peak so far, and the deepest fall so far (0 or negative)."""
+"""Wealth, its peak so far, and the least share of a peak so far: 1 more than the deepest fall."""
 
-START: PathState = (1.0, 1.0, 0.0)
+START: PathState = (1.0, 1.0, 1.0)
 
 
 class Outcomes(NamedTuple):
@@ -49,7 +49,7 @@ def empty_outcomes(paths: int, fan_steps: int) -> Outcomes:
 @njit(cache=True, nogil=True, error_model="numpy")
 def advance(state: PathState, daily_return: float) -> PathState:
     """Compound one session; a return below -1, which a fat-tailed law can draw, ends the path at nothing."""
-    wealth, peak, deepest = state
+    wealth, peak, least = state
     wealth *= max(1.0 + daily_return, 0.0)
     peak = max(peak, wealth)
-    return wealth, peak, min(deepest, wealth / peak - 1.0)
+    return wealth, peak, min(least, wealth / peak)

@@ -143,4 +143,4 @@ def _walk(
                         position = np.int64(0)
             block += np.uint64(1)
         outcomes.terminal_wealth[row] = state[0]
-        outcomes.max_drawdown[row] = state[2]
+        outcomes.max_drawdown[row] = state[2] - 1.0

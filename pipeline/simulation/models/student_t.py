@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
-from scipy.optimize import minimize
-from scipy.special import digamma, gammaln
+from scipy.special import stdtrit
 
 from pipeline.base.types import FloatArray, IntArray
+from pipeline.risk.measures.student_t_fit import standard_student_t_density
 from pipeline.simulation.models.errors import SimulationInputError
+from pipeline.simulation.models.inversion import draw, quantile_table
 from pipeline.simulation.models.outcomes import START, Outcomes, advance
-from pipeline.simulation.models.philox import Key, packed_key, random_words, uniform
+from pipeline.simulation.models.philox import WORDS_PER_BLOCK, Key, WordArray, packed_key, random_words
 from pipeline.simulation.models.protocol import Parameter
+from pipeline.simulation.models.student_t_fit import most_likely
 
 STREAM = np.uint64(2)
+
+LANES = 64
+"""Paths walked side by side: the more, the better the vector instructions are used, while all fits in the cache."""
+
+TABLES_KEPT = 16
+"""At least one a thread: every chunk of a run asks for the same."""
+
+LANES = 64
+"""Paths walked side by side: the more, the better the vector instructions are used, while all fits in the cache."""
+
+TABLES_KEPT = 16
+"""At least one a thread: every chunk of a run asks for the same."""
 
 DEGREES_OF_FREEDOM_BOUNDS = (2.1, 200.0)
 """Above 2 the variance is finite; at 200, where the fit of normal returns may end, 99 % quantiles differ from a
@@ -49,8 +64,18 @@ class FittedStudentT:
         self, outcomes: Outcomes, fan_steps: IntArray, horizon_sessions: int, key: tuple[int, int], first_path: int
     ) -> None:
         """Walk by independent draws (see `FittedModel.walk`)."""
-        law = (self.location, self.scale, self.degrees_of_freedom)
+        law = (self.location, self.scale, standard_table(self.degrees_of_freedom))
         _walk(law, packed_key(key), first_path, horizon_sessions, fan_steps, outcomes)
+
+
+@lru_cache(TABLES_KEPT)
+def standard_table(degrees_of_freedom: float) -> FloatArray:
+    """The quantile table of the law with location 0 and scale 1 (see `quantile_table`)."""
+    freedom = np.array(degrees_of_freedom)
+    return quantile_table(
+        lambda probability: np.asarray(stdtrit(freedom, probability)),
+        lambda t: standard_student_t_density(t, freedom),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,57 +98,51 @@ class StudentT:
         mean, spread = float(returns.mean()), float(returns.std())
         if spread <= 1e-12:
             raise SimulationInputError("returns do not vary: a Student-t law cannot be fitted; check the prices")
-        best = minimize(
-            _negative_log_likelihood,
-            x0=np.log([0.7, 5.0]),
-            args=((returns - mean) / spread,),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(np.log(1e-6), np.log(10.0)), tuple(np.log(DEGREES_OF_FREEDOM_BOUNDS))],
-        )
-        scale, freedom = np.exp(best.x)
-        return FittedStudentT(mean, spread * float(scale), float(freedom))
+        scale, freedom = most_likely((returns - mean) / spread)
+        return FittedStudentT(mean, spread * scale, freedom)
 
 
-def _negative_log_likelihood(parameters: FloatArray, x: FloatArray) -> tuple[float, FloatArray]:
-    """Mean negative log-likelihood of centred `x` and its gradient in (log scale, log degrees of freedom)."""
-    scale, freedom = np.exp(parameters)
-    z = x / scale
-    ratio = z * z / freedom
-    log_term = np.log1p(ratio).mean()
-    constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - 0.5 * np.log(np.pi * freedom) - np.log(scale)
-    value = -(constant - (freedom + 1) / 2 * log_term)
-    square_pull = ((freedom + 1) / freedom * z * z / (1.0 + ratio)).mean()
-    by_freedom = 0.5 * (
-        digamma((freedom + 1) / 2) - digamma(freedom / 2) - 1.0 / freedom - log_term + square_pull / freedom
-    )
-    return float(value), -np.array([square_pull - 1.0, by_freedom * freedom])
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill(words: WordArray, block: int, first_path: int, key: Key) -> None:
+    """One block of every path's words, a path a column."""
+    for lane in range(words.shape[1]):
+        a, b, c, d = random_words(np.uint64(block), np.uint64(first_path + lane), STREAM, key[0], key[1])
+        words[0, lane], words[1, lane], words[2, lane], words[3, lane] = a, b, c, d
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(
-    law: tuple[float, float, float], key: Key, first_path: int, horizon: int, fan_steps: IntArray, outcomes: Outcomes
+    law: tuple[float, float, FloatArray],
+    key: Key,
+    first_path: int,
+    horizon: int,
+    fan_steps: IntArray,
+    outcomes: Outcomes,
 ) -> None:
-    """Polar method of Bailey (1994), "Polar generation of random variates with the t-distribution", Math. Comp. 62."""
-    location, scale, freedom = law
-    exponent = -2.0 / freedom
-    for row in range(len(outcomes.terminal_wealth)):
-        path = np.uint64(first_path + row)
-        state = START
-        step = fan = 0
-        block = np.uint64(0)
-        while step < horizon:
-            a, b, c, d = random_words(block, path, STREAM, key[0], key[1])
-            for first, second in ((a, b), (c, d)):
-                u = 2.0 * uniform(first) - 1.0
-                v = 2.0 * uniform(second) - 1.0
-                w = u * u + v * v
-                if w < 1.0 and step < horizon:
-                    state = advance(state, location + scale * u * np.sqrt(freedom * (w**exponent - 1.0) / w))
-                    step += 1
-                    if fan < len(fan_steps) and step == fan_steps[fan]:
-                        outcomes.fan_wealth[row, fan] = state[0]
-                        fan += 1
-            block += np.uint64(1)
-        outcomes.terminal_wealth[row] = state[0]
-        outcomes.max_drawdown[row] = state[2]
+    """Walk paths side by side, a word a step; lanes without a path are walked in vain.
+
+    Loops over lanes are written out: whole-array statements take numba seconds to compile.
+    """
+    location, scale, table = law
+    words, cells, draws = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64), np.empty(LANES)
+    wealth, peak, least = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    for first in range(0, len(outcomes.terminal_wealth), LANES):
+        size = min(LANES, len(outcomes.terminal_wealth) - first)
+        for lane in range(LANES):
+            wealth[lane], peak[lane], least[lane] = START
+        fan = 0
+        for step in range(horizon):
+            use = step % WORDS_PER_BLOCK
+            if use == 0:
+                _fill(words, step // WORDS_PER_BLOCK, first_path + first, key)
+            draw(words[use], table, cells, draws)
+            for lane in range(LANES):
+                state = (wealth[lane], peak[lane], least[lane])
+                wealth[lane], peak[lane], least[lane] = advance(state, location + scale * draws[lane])
+            if fan < len(fan_steps) and step + 1 == fan_steps[fan]:
+                for lane in range(size):
+                    outcomes.fan_wealth[first + lane, fan] = wealth[lane]
+                fan += 1
+        for lane in range(size):
+            outcomes.terminal_wealth[first + lane] = wealth[lane]
+            outcomes.max_drawdown[first + lane] = least[lane] - 1.0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.simulation.models.philox import random_words, uniform
+from pipeline.simulation.models.philox import random_words
 
 
 @pytest.mark.parametrize(
@@ -12,8 +12,3 @@ def test_words_equal_numpys(block: int, path: int, stream: int, seed: int, subje
     theirs = np.random.Philox(key=np.array([seed, subject], dtype=np.uint64), counter=counter).random_raw(4)
     ours = random_words(*(np.uint64(word) for word in (block, path, stream, seed, subject)))
     assert list(ours) == theirs.tolist()
-
-
-def test_uniform_never_reaches_its_ends() -> None:
-    assert 0.0 < uniform(np.uint64(0)) < 1e-15
-    assert 1.0 - 1e-15 < uniform(np.uint64(2**64 - 1)) < 1.0

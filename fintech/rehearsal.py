@@ -1,0 +1,55 @@
+"""The child of `compiling_ahead`: calls what a run calls, on a few numbers, so that its compiled code is kept.
+
+Whatever is not called here, the run compiles by itself, while nothing else goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.base.compiled_code import mark_complete
+from pipeline.risk.measures.holdings import Holdings
+from pipeline.risk.measures.kernels.student_t import fit_many
+from pipeline.risk.measures.windows import RiskSpec, rolling, simple_returns
+from pipeline.risk.report import held_series, rolling_report
+from pipeline.simulation.models import MODELS
+from pipeline.simulation.run import SimulationSpec, simulate
+
+SESSIONS = 400
+HELD = 3
+
+
+def rehearse() -> Iterator[str]:
+    """Call everything that is compiled, and give a name after each piece."""
+    close = 100.0 * np.exp(np.cumsum(0.01 * np.random.default_rng(1).standard_normal((SESSIONS, HELD)), axis=0))
+    sessions = np.datetime64("2020-01-01") + np.arange(SESSIONS)
+    returns, benchmark, spec = simple_returns(close[:, 0]), simple_returns(close[:, 1]), RiskSpec()
+    rows = slice(spec.window_sessions, SESSIONS)
+    rolling_report(returns, benchmark, rows, spec)
+    yield "an instrument's measures"
+    held = held_series(close, sessions, close[:, 1], Holdings(np.full(HELD, 1.0 / HELD), "daily"))
+    rolling_report(held.held.returns, held.benchmark, rows, spec, held.held)
+    yield "a portfolio's measures"
+    fit_many(rolling(returns, spec.window_sessions))
+    yield "the tails of windows"
+    for model in MODELS:
+        simulate(returns, SimulationSpec(model=model, paths=100, fit_window_sessions=len(returns)), 1)
+        yield f"paths of {model}"
+
+
+def main(folder: Path, parent: int) -> None:
+    """Rehearse, and mark the folder as complete; end early with the parent."""
+    for piece in rehearse():
+        print(piece, flush=True)
+        if os.getppid() != parent:
+            return
+    mark_complete(folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), os.getppid())

@@ -1,0 +1,128 @@
+"""Compiling ahead: a child that does not outlive the run, and does no harm where it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fintech import compiling, rehearsal
+from fintech.compiling import compiling_ahead
+from pipeline.base.compiled_code import compiled_code_folder, is_complete, mark_complete, use_compiled_code_folder
+from pipeline.base.settings import PROJECT_ROOT, Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("FINTECH_DATA_DIR", str(tmp_path))
+    return Settings()
+
+
+def own_children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "fintech.rehearsal" in child.cmdline()]
+
+
+def test_the_child_does_not_outlive_the_block(settings: Settings) -> None:
+    with compiling_ahead(settings):
+        (child,) = own_children()
+    assert not child.is_running()
+    assert not is_complete(compiled_code_folder(settings.data_dir))
+
+
+def test_an_error_ends_the_child_too(settings: Settings) -> None:
+    started: list[psutil.Process] = []
+
+    def interrupted() -> None:
+        with compiling_ahead(settings):
+            started.extend(own_children())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [child.is_running() for child in started] == [False]
+
+
+def test_nothing_is_compiled_twice(settings: Settings) -> None:
+    folder = compiled_code_folder(settings.data_dir)
+    use_compiled_code_folder(folder)
+    mark_complete(folder)
+    with compiling_ahead(settings) as compiler:
+        assert own_children() == []
+        compiler.wait()
+
+
+def test_a_child_that_fails_is_passed_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with compiling_ahead(settings) as compiler:
+        compiler.wait()
+    monkeypatch.setattr(sys, "executable", "/no/such/program")
+    with compiling_ahead(settings) as compiler:
+        compiler.wait()
+
+
+def test_a_child_that_takes_too_long_is_ended(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "MOST_SECONDS", 0.1)
+    with compiling_ahead(settings) as compiler:
+        (child,) = own_children()
+        started = time.monotonic()
+        compiler.wait()
+        assert time.monotonic() - started < 10.0
+        assert not child.is_running()
+
+
+def test_a_data_folder_that_cannot_be_written_is_left_to_the_run(settings: Settings) -> None:
+    (settings.data_dir / "numba").write_text("not a folder")
+    with compiling_ahead(settings) as compiler:
+        compiler.wait()
+
+
+def two_pieces() -> Iterator[str]:
+    yield "one"
+    yield "two"
+
+
+@pytest.mark.parametrize(("parent", "said", "complete"), [(os.getppid(), "one\ntwo\n", True), (-1, "one\n", False)])
+def test_a_rehearsal_ends_early_with_its_parent(
+    parent: int,
+    said: str,
+    complete: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(rehearsal, "rehearse", two_pieces)
+    rehearsal.main(tmp_path, parent)
+    assert capsys.readouterr().out == said
+    assert is_complete(tmp_path) == complete
+
+
+NEVER_IN_A_RUN = {"measure_whole"}
+"""The report on whole series, which is called from code."""
+PARTS = {"random_words", "advance", "draw", "_fill"}
+"""Of the kernels that walk paths; not called by themselves where those come from a cache."""
+
+UNCALLED = """
+import sys
+from importlib import import_module
+from numba.core.registry import CPUDispatcher
+from fintech.rehearsal import rehearse
+list(rehearse())
+for name in sys.argv[1:]:
+    for value in vars(import_module(name)).values():
+        if isinstance(value, CPUDispatcher) and value.py_func.__module__ == name and not value.signatures:
+            print(value.py_func.__name__.removesuffix("_python"))
+"""
+
+
+def test_a_rehearsal_calls_every_kernel() -> None:
+    files = [file for file in (PROJECT_ROOT / "pipeline").rglob("*.py") if "njit(" in file.read_text()]
+    modules = [".".join(file.relative_to(PROJECT_ROOT).with_suffix("").parts) for file in files]
+    command = [sys.executable, "-c", UNCALLED, *modules]
+    asked = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert set(asked.stdout.split()) - PARTS == NEVER_IN_A_RUN
