@@ -9,7 +9,7 @@ import dagster as dg
 from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 from pipeline.base.settings import Settings, env_name, load_settings
 from pipeline.base.types import MonthRange, add_months
-from pipeline.market_data.assets import fx, instruments, interest_rates, prices
+from pipeline.market_data.assets import fx, instruments, interest_rates, no_interest_rates, prices
 from pipeline.market_data.assets.decisions import quarantine_decided
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.assets.retention import every_night
@@ -64,7 +64,7 @@ def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
     settings = load_settings()
     return assemble(
         "market_data",
-        [instruments, prices, fx, *([interest_rates] if settings.interest_provider else [])],
+        [instruments, prices, fx, interest_rates if settings.interest_provider else no_interest_rates],
         {"database": production_database(), **chosen_providers(settings)},
         overrides,
         schedules=[after_new_york_close, every_night],

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Table
 
-from pipeline.base.types import DateArray, MonthRange, add_months
+from pipeline.base.types import DateArray, IntArray, MonthRange, add_months
 from pipeline.store.materializations import UNPARTITIONED
 from pipeline.store.schema import session_column
 
@@ -64,17 +64,33 @@ class Difference:
     vanished: DateArray
     is_known: bool
 
+    def days_with_deletions(self, revised: DateArray) -> DateArray:
+        """Sessions on which more rows are gone than were revised.
+
+        Parameters
+        ----------
+        revised
+            Session of each row that was revised.
+        """
+        days, gone = np.unique(self.vanished, return_counts=True)
+        replaced = np.searchsorted(np.sort(revised.astype("datetime64[D]")), np.array([days, days + 1]))
+        is_short: NDArray[np.bool_] = gone > replaced[1] - replaced[0]
+        found: DateArray = days[is_short]
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class OfferedRows:
-    """Rows that are offered to a table, in the order of their sessions.
+    """Rows that are offered to a table. They stay as they were given; a mask or slice of them counts by session.
 
     Parameters
     ----------
     rows
-        Columns, sorted by session.
+        Columns, in the order given.
+    order
+        (m,) positions of the rows by session; None where they are given by session.
     session
-        (m,) session of each row; None for a table without sessions.
+        (m,) session of each row, sorted; None for a table without sessions.
     counts
         Month → its rows.
     digests
@@ -82,31 +98,43 @@ class OfferedRows:
     """
 
     rows: Columns
+    order: IntArray | None
     session: DateArray | None
     counts: Mapping[date, int]
     digests: Mapping[date, bytes]
 
     @classmethod
     def of(cls, table: Table, rows: Columns, months: MonthRange | None) -> OfferedRows:
-        """Sort rows by session and take their digests."""
+        """Order rows by session and take their digests."""
         name = session_column(table)
         if months is None or name is None:
             total = len(next(iter(rows.values())))
-            return cls(rows, None, {UNPARTITIONED: total}, {UNPARTITIONED: _digest(rows)})
-        ordered = _by_session(rows, name)
-        session = ordered[name].astype("datetime64[D]")
-        kept, edges = _kept_rows(ordered, session), _month_edges(session, months)
-        layout = _layout(rows)
+            return cls(rows, None, None, {UNPARTITIONED: total}, {UNPARTITIONED: _digest(rows)})
+        session = rows[name].astype("datetime64[D]", copy=False)
+        order = _order_by_session(session)
+        session = _ordered(session, order)
+        edges = _month_edges(session, months)
         counts = {month: last - first for month, first, last in edges}
-        digests = {month: layout + kept[first:last].tobytes() for month, first, last in edges}
         if sum(counts.values()) != len(session):
             raise ValueError(f"{table.name}: {name} lies outside the months offered; drop those rows or widen them")
-        return cls(ordered, session, counts, digests)
+        kept, layout = _kept_rows(_ordered(row_digests(rows), order), session, counts), _layout(rows)
+        digests = {month: layout + kept[first:last].tobytes() for month, first, last in edges}
+        return cls(rows, order, session, counts, digests)
 
     @property
     def total(self) -> int:
         """Rows offered."""
         return len(next(iter(self.rows.values())))
+
+    @property
+    def span(self) -> Span:
+        """The days of the months offered."""
+        return EVERYTHING if self.session is None else Span(min(self.counts), add_months(max(self.counts), 1))
+
+    @property
+    def nothing_differs(self) -> Difference:
+        """How the offer differs from itself."""
+        return Difference(self.span, np.zeros(self.total, dtype=bool), _NO_DAYS, is_known=True)
 
     def differing_from(self, known: Mapping[date, bytes]) -> Difference | None:
         """What was not offered like this last; None if all was, in whatever order."""
@@ -136,13 +164,16 @@ class OfferedRows:
         edges = np.array([span.first, span.end], dtype="datetime64[D]")
         return slice(*np.searchsorted(self.session, edges).tolist())
 
-    def part(self, span: Span) -> Columns:
-        """The rows of a span."""
-        return self.take(self.inside(span))
-
     def take(self, chosen: slice | NDArray[np.bool_]) -> Columns:
-        """Some of the rows."""
-        return {name: values[chosen] for name, values in self.rows.items()}
+        """Some of the rows, in the order given."""
+        kept = chosen if self.order is None else self.as_given(chosen)
+        return {name: values[kept] for name, values in self.rows.items()}
+
+    def as_given(self, chosen: slice | NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(m,) whether each row is chosen, in the order given."""
+        kept = np.zeros(self.total, dtype=bool)
+        kept[chosen if self.order is None else self.order[chosen]] = True
+        return kept
 
 
 _NO_DAYS = np.array([], dtype="datetime64[D]")
@@ -177,14 +208,17 @@ def _month_edges(session: DateArray, months: MonthRange) -> list[tuple[date, int
     return list(zip(named, edges[:-1], edges[1:], strict=True))
 
 
-def _by_session(rows: Columns, name: str) -> Columns:
-    """Rows in the order of their sessions, and inside a session as they came."""
-    day = rows[name].astype("datetime64[D]").astype(np.int64)
+def _order_by_session(session: DateArray) -> IntArray | None:
+    """Positions by session, inside a session as the rows came; None if they came so."""
+    day = session.view(np.int64)
     if len(day) == 0 or (day[1:] >= day[:-1]).all():
-        return rows
+        return None
     # A stable sort of small integers is a radix sort, linear in the rows; they reach over 179 years.
-    order = np.argsort((day - day.min()).astype(np.uint16), kind="stable")
-    return {name: values[order] for name, values in rows.items()}
+    return np.argsort((day - day.min()).astype(np.uint16), kind="stable")
+
+
+def _ordered(values: NDArray[Any], order: IntArray | None) -> NDArray[Any]:
+    return values if order is None else values[order]
 
 
 def _layout(rows: Columns) -> bytes:
@@ -193,10 +227,11 @@ def _layout(rows: Columns) -> bytes:
     return hashlib.blake2b(names.encode(), digest_size=_LAYOUT_BYTES).digest()
 
 
-def _kept_rows(rows: Columns, session: DateArray) -> NDArray[Any]:
+def _kept_rows(digests: Digests, session: DateArray, counts: Mapping[date, int]) -> NDArray[Any]:
+    first_days = np.repeat(np.array(list(counts), dtype="datetime64[D]"), list(counts.values()))
     kept = np.empty(len(session), dtype=_ROW)
-    kept["digest"] = row_digests(rows)
-    kept["day"] = (session - session.astype("datetime64[M]")).astype(np.int64) + 1
+    kept["digest"] = digests
+    kept["day"] = (session - first_days).astype(np.int64) + 1
     return kept
 
 

@@ -6,6 +6,7 @@ Numeric slices read whole panels. From rows that is a sort and a scatter of ever
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from psycopg import Connection
 from sqlalchemy import Integer, LargeBinary, Table
 
-from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
+from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange, add_months
 from pipeline.store.offering import Columns
 from pipeline.store.schema import METADATA, column, session_key, writer
 from pipeline.store.writing import Write
@@ -42,55 +43,92 @@ def refresh_blocks(write: Write, rows: Columns, months: MonthRange, changed_mont
     rows
         Every row of `months`: columns of the table `price`.
     """
-    month_of = rows["session"].astype("datetime64[M]")
-    close = np.where(np.isnan(rows["close"]), rows["close_adjusted"], rows["close"])
-    order = np.argsort(month_of, kind="stable")
-    ordered = month_of[order]
+    prices = _Prices.of(rows)
+    wanted = sorted({*changed_months, *_months_without_block(write, prices, months)})
+    blocks = {month: prices.block(month) for month in wanted}
+    filled = [
+        [
+            month,
+            len(ids),
+            ids.astype("<i4").tobytes(),
+            sessions.astype("<i4").tobytes(),
+            close.astype("<f8").tobytes(),
+            write.materialization_id,
+        ]
+        for month, (sessions, ids, close) in blocks.items()
+        if len(ids)
+    ]
+    emptied = [month for month, (_, ids, _) in blocks.items() if not len(ids)]
     with write.connection.cursor() as cursor:
-        for month in sorted({*changed_months, *_months_without_block(write, month_of, months)}):
-            first, last = np.searchsorted(ordered, [np.datetime64(month, "M"), np.datetime64(month, "M") + 1])
-            positions = order[first:last]
-            if first == last:
-                cursor.execute("DELETE FROM price_block WHERE month = %s", [month])
-                continue
-            sessions, ids, matrix = dense(
-                rows["session"][positions], rows["instrument_id"][positions], close[positions]
-            )
-            cursor.execute(
-                """
-                INSERT INTO price_block VALUES (%s, %s, %s, %s, %s, %s)
-                ON CONFLICT (month) DO UPDATE SET
-                    instrument_count = excluded.instrument_count, instrument_ids = excluded.instrument_ids,
-                    sessions = excluded.sessions, close = excluded.close,
-                    materialization_id = excluded.materialization_id
-                """,
-                [
-                    month,
-                    len(ids),
-                    ids.astype("<i4").tobytes(),
-                    sessions.astype("datetime64[D]").astype("<i4").tobytes(),
-                    matrix.astype("<f8").tobytes(),
-                    write.materialization_id,
-                ],
-            )
+        if emptied:
+            cursor.execute("DELETE FROM price_block WHERE month = ANY(%s)", [emptied])
+        cursor.executemany(_REFRESH, filled)
 
 
-def _months_without_block(write: Write, month_of: DateArray, months: MonthRange) -> set[date]:
+_REFRESH = """
+INSERT INTO price_block VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (month) DO UPDATE SET
+    instrument_count = excluded.instrument_count, instrument_ids = excluded.instrument_ids,
+    sessions = excluded.sessions, close = excluded.close,
+    materialization_id = excluded.materialization_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    """The closes of rows as one matrix.
+
+    Parameters
+    ----------
+    first_day
+        Of the columns, as days since 1970-01-01.
+    ids
+        (n,) sorted instruments.
+    close
+        (n, days) closes, a column a calendar day; NaN where there is no row.
+    """
+
+    first_day: int
+    ids: IntArray
+    close: FloatArray
+
+    @classmethod
+    def of(cls, rows: Columns) -> _Prices:
+        days = rows["session"].astype("datetime64[D]").astype(np.int64)
+        ids, row = _sorted_places(rows["instrument_id"])
+        first, last = (int(days.min()), int(days.max())) if len(days) else (0, -1)
+        close = np.full((len(ids), last - first + 1), np.nan)
+        close[row, days - first] = np.where(np.isnan(rows["close"]), rows["close_adjusted"], rows["close"])
+        return cls(first, ids, close)
+
+    def months(self) -> set[date]:
+        """Months that have rows."""
+        days = self.first_day + np.flatnonzero(~np.isnan(self.close).all(axis=0))
+        return set(np.unique(days.astype("datetime64[D]").astype("datetime64[M]")).astype("datetime64[D]").tolist())
+
+    def block(self, month: date) -> Block:
+        """The sessions of a month and the instruments that have a close on any of them."""
+        edges = np.array([month, add_months(month, 1)], dtype="datetime64[D]").astype(np.int64) - self.first_day
+        first, last = np.clip(edges, 0, self.close.shape[1]).tolist()
+        part = self.close[:, first:last]
+        is_known = ~np.isnan(part)
+        instruments, days = np.flatnonzero(is_known.any(axis=1)), np.flatnonzero(is_known.any(axis=0))
+        return self.first_day + first + days, self.ids[instruments], part[np.ix_(instruments, days)].T
+
+
+def _sorted_places(numbers: NDArray[np.int32]) -> tuple[IntArray, IntArray]:
+    """The different numbers, sorted, and where each stands; they are small, so no sorting is needed."""
+    is_there = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=bool)
+    is_there[numbers] = True
+    return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[numbers]
+
+
+def _months_without_block(write: Write, prices: _Prices, months: MonthRange) -> set[date]:
     """Months that have rows and no block, such as those of a database that was made before there were blocks."""
-    filled = set(np.unique(month_of).astype("datetime64[D]").astype(object).tolist())
     found = write.connection.execute(
         "SELECT month FROM price_block WHERE month >= %s AND month < %s", [months.first, months.end]
     )
-    return filled - {row[0] for row in found}
-
-
-def dense(sessions: DateArray, instrument_ids: NDArray[np.int32], close: FloatArray) -> Block:
-    """Rows as a matrix, its rows and columns sorted."""
-    days, row = np.unique(sessions, return_inverse=True)
-    ids, column_of = np.unique(instrument_ids, return_inverse=True)
-    matrix = np.full((len(days), len(ids)), np.nan)
-    matrix[row, column_of] = close
-    return days, ids.astype(np.int64), matrix
+    return prices.months() - {row[0] for row in found}
 
 
 def read_blocks(connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date) -> Block:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -224,10 +224,22 @@ class Bar:
 def read_bars(connection: Connection, instrument_id: int, window: Window, known: Knowledge = NOW) -> list[Bar]:
     """The newest bars of an instrument inside a window, oldest first; their adjusted close is the platform's own."""
     bars = read_newest_as_known(connection, PRICE, PRICES, {"instrument_id": instrument_id}, window, Bar, known)
-    adjustments = read_adjustments(connection, [instrument_id], known)
-    adjusted = [_adjusted(bar, [a.factor for a in adjustments if a.ex_session > bar.session]) for bar in bars]
-    scale = read_price_scales(connection, [instrument_id]).get(instrument_id)
-    return adjusted if scale is None else [_scaled(bar, scale) for bar in adjusted]
+    return adjusted_bars(connection, {instrument_id: bars}, known)[instrument_id]
+
+
+def adjusted_bars(
+    connection: Connection, bars: Mapping[int, Sequence[Bar]], known: Knowledge = NOW
+) -> dict[int, list[Bar]]:
+    """Instrument → its bars with the platform's own adjusted close, in its currency."""
+    adjustments = read_adjustments(connection, list(bars), known)
+    scales = read_price_scales(connection, list(bars))
+    made: dict[int, list[Bar]] = {}
+    for instrument_id, given in bars.items():
+        own = [adjustment for adjustment in adjustments if adjustment.instrument_id == instrument_id]
+        adjusted = [_adjusted(bar, [a.factor for a in own if a.ex_session > bar.session]) for bar in given]
+        scale = scales.get(instrument_id)
+        made[instrument_id] = adjusted if scale is None else [_scaled(bar, scale) for bar in adjusted]
+    return made
 
 
 def _adjusted(bar: Bar, factors: list[float]) -> Bar:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -18,28 +19,36 @@ from pipeline.store.binary_copy import copy_in
 from pipeline.store.engine import Database
 from pipeline.store.materializations import UNPARTITIONED
 from pipeline.store.offering import EVERYTHING, Columns, Difference, OfferedRows, Span
-from pipeline.store.rebuilding import SORT_MEMORY, can_be_rebuilt, rebuild
+from pipeline.store.packed_keys import order_by_key
+from pipeline.store.rebuilding import SORT_MEMORY, rebuild
 from pipeline.store.schema import NUMPY_TYPES, SUPERSEDED_BY, WRITER, history_of, session_column, value_columns
+from pipeline.store.stored import PartOfTableError, Stored, StoredOtherwiseError, read_stored
 
 BULK_ROWS = 100_000
 """From here on a first load adds the key after the rows: 0.51 of psql's ``COPY FROM`` instead of 0.8."""
 
 REBUILT_SHARE = 0.1
-"""From this share of new rows on, a large table is built anew beside the one in use rather than changed in place: there
-both take as long (17 s of 3.8 M rows), at 1 % a change in place takes less than a tenth."""
+"""From this share of new rows on, a large table is built anew beside the one in use rather than changed in place."""
 
 ANALYZED_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class WriteOutcome:
-    """What a write did to a table: ``offered = inserted + revised + unchanged``."""
+    """What a write did to a table: ``offered = inserted + revised + unchanged``.
+
+    Parameters
+    ----------
+    built_anew
+        Whether another table took the place of the one that was in use.
+    """
 
     inserted: int = 0
     revised: int = 0
     unchanged: int = 0
     deleted: int = 0
     changed_months: frozenset[date] = field(default_factory=frozenset)
+    built_anew: bool = field(default=False, compare=False)
 
     @property
     def written(self) -> int:
@@ -49,11 +58,18 @@ class WriteOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An open write of one asset: its connection and its number."""
+    """An open write of one asset: its connection and its number.
+
+    Parameters
+    ----------
+    anew
+        Whether to build tables beside those in use, however little differs, where all of a table is offered.
+    """
 
     connection: Connection
     materialization_id: int
     asset: str
+    anew: bool = False
 
     def replace(self, table: Table, rows: Columns, months: MonthRange | None) -> WriteOutcome:
         """Make the table's rows of `months` equal to `rows` and note the partitions.
@@ -74,9 +90,17 @@ class Write:
             If `rows` lacks a column of the table or names one it does not have.
         """
         _require_columns(table, rows)
-        offered = OfferedRows.of(table, rows, months)
-        known = materializations.read_digests(self.connection, self.asset, offered.digests)
-        outcome = self._replace_differing(table, offered, offered.differing_from(known))
+        named = [UNPARTITIONED] if months is None or session_column(table) is None else list(months.months())
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            # The server reads what is stored while the digests of what is offered are made.
+            known = reader.submit(materializations.read_digests, self.connection, self.asset, named)
+            reading = reader.submit(read_stored, self.connection, table) if self.anew else None
+            offered = OfferedRows.of(table, rows, months)
+            differing = offered.differing_from(known.result())
+        stored = reading.result() if reading else None
+        outcome = self._replaced_anew(table, offered, differing, stored)
+        if outcome is None:
+            outcome = self._replaced_in_place(table, offered, differing)
         materializations.record_partitions(
             self.connection,
             self.materialization_id,
@@ -87,15 +111,58 @@ class Write:
         )
         return outcome
 
-    def _replace_differing(self, table: Table, offered: OfferedRows, differing: Difference | None) -> WriteOutcome:
+    def _replaced_anew(
+        self, table: Table, offered: OfferedRows, differing: Difference | None, stored: Stored | None
+    ) -> WriteOutcome | None:
+        """Build another table beside the one in use where that is asked for, or it is new for a good part.
+
+        Where it is not known how the offer differs from what is stored, rows are compared one by one before.
+
+        Returns
+        -------
+        WriteOutcome or None
+            None where it is not wanted, not possible, or readers do not let go of the one in use.
+        """
+        if not self.anew and not _is_mostly_new(offered, differing):
+            return None
+        stored = stored or read_stored(self.connection, table)
+        if stored is None or offered.session is None:
+            return None
+        if differing is None or differing.is_known:
+            with suppress(StoredOtherwiseError):
+                return self._rebuilt(table, stored, offered, differing or offered.nothing_differs)
+        outcome = replace_rows(self.connection, table, offered.rows, offered.span, self.materialization_id)
+        stored = read_stored(self.connection, table) if self.anew else None
+        rebuilt = self._rebuilt(table, stored, offered, offered.nothing_differs) if stored else None
+        return replace(outcome, built_anew=rebuilt is not None)
+
+    def _rebuilt(
+        self, table: Table, stored: Stored, offered: OfferedRows, differing: Difference
+    ) -> WriteOutcome | None:
+        try:
+            with self.connection.transaction():
+                rebuilt = rebuild(self.connection, table, stored, offered, differing, self.materialization_id)
+        except (errors.LockNotAvailable, errors.DependentObjectsStillExist, PartOfTableError):
+            return None
+        return WriteOutcome(*rebuilt.counts, rebuilt.changed_months, built_anew=True)
+
+    def _replaced_in_place(self, table: Table, offered: OfferedRows, differing: Difference | None) -> WriteOutcome:
         if differing is None:
             return WriteOutcome(unchanged=offered.total)
         part = offered.inside(differing.span)
-        if differing.is_known and part.stop - part.start >= BULK_ROWS:
-            return replace_many(self.connection, table, offered, differing, self.materialization_id)
+        count = part.stop - part.start
+        if differing.is_known and count >= BULK_ROWS:
+            return _change(self.connection, table, offered, differing, self.materialization_id)
         rows = offered.take(part)
         outcome = replace_rows(self.connection, table, rows, differing.span, self.materialization_id)
-        return replace(outcome, unchanged=outcome.unchanged + offered.total - (part.stop - part.start))
+        return replace(outcome, unchanged=outcome.unchanged + offered.total - count)
+
+
+def _is_mostly_new(offered: OfferedRows, differing: Difference | None) -> bool:
+    if differing is None or not differing.is_known:
+        return False
+    part = offered.inside(differing.span)
+    return part.stop - part.start >= BULK_ROWS and bool(differing.is_new.mean() >= REBUILT_SHARE)
 
 
 def concatenated(table: Table, parts: Iterable[Columns]) -> Columns:
@@ -113,16 +180,23 @@ def concatenated(table: Table, parts: Iterable[Columns]) -> Columns:
 
 
 @contextmanager
-def open_write(database: Database, asset: str, run_id: str, code_version: str) -> Iterator[Write]:
+def open_write(
+    database: Database, asset: str, run_id: str, code_version: str, *, anew: bool = False
+) -> Iterator[Write]:
     """One transaction for reading the inputs and writing the result.
 
     Nothing is visible to others before the end; a failure, a signal or a lost connection leaves the
     table as it was. Writers of one asset take turns.
+
+    Parameters
+    ----------
+    anew
+        Build tables beside those in use, however little differs.
     """
     with database.connect() as connection:
         materializations.take_turn(connection, asset)
         materialization_id = materializations.begin(connection, asset, run_id, code_version)
-        yield Write(connection, materialization_id, asset)
+        yield Write(connection, materialization_id, asset, anew)
         materializations.finish(connection, materialization_id)
 
 
@@ -139,47 +213,27 @@ def replace_rows(
     return _merge(connection, table, count, span, materialization_id)
 
 
-def replace_many(
+def _change(
     connection: Connection, table: Table, offered: OfferedRows, differing: Difference, materialization_id: int
 ) -> WriteOutcome:
     """As `replace_rows`, for a large offer of which it is known how it differs from the last one.
 
-    A table that is new for a good part is built beside the one in use; where that is not possible, or readers
-    do not let go of the one in use, it is changed in place.
+    Only the new rows are merged; deleted ones are looked for in sessions where more rows are gone than were revised.
     """
-    if differing.is_new.mean() >= REBUILT_SHARE and can_be_rebuilt(connection, table, offered):
-        try:
-            with connection.transaction():
-                rebuilt = rebuild(connection, table, offered, differing.is_new, materialization_id)
-        except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
-            pass
-        else:
-            return WriteOutcome(*rebuilt.counts, rebuilt.changed_months)
-    return _change(connection, table, offered, differing, materialization_id)
-
-
-def _change(
-    connection: Connection, table: Table, offered: OfferedRows, differing: Difference, materialization_id: int
-) -> WriteOutcome:
-    """Stage and merge the new rows; look for deleted ones in sessions where more rows are gone than were revised."""
-    rows = offered.take(differing.is_new)
-    _stage(connection, table, rows)
+    _stage(connection, table, offered.take(differing.is_new))
     parts = _parts(table, differing.span, materialization_id)
     tally = _tally(connection, _MERGE, parts)
-    days = _days_with_deletions(differing.vanished, tally)
-    if days and offered.session is not None:
-        _stage(connection, table, offered.take(np.isin(offered.session, np.array(days, dtype="datetime64[D]"))))
-        tally += _tally(connection, _DELETE, {**parts, "scope": _on_days(table, days)})
+    days = differing.days_with_deletions(_revised_sessions(tally))
+    if len(days) and offered.session is not None:
+        _stage(connection, table, offered.take(np.isin(offered.session, days)))
+        tally += _tally(connection, _DELETE, {**parts, "scope": _on_days(table, days.astype(object).tolist())})
     return _outcome(table, offered.total, tally)
 
 
-def _days_with_deletions(vanished: DateArray, tally: Tally) -> list[date]:
-    days, counts = np.unique(vanished, return_counts=True)
-    return [
-        day
-        for day, count in zip(days.astype(object).tolist(), counts.tolist(), strict=True)
-        if count > tally["UPDATE", day]
-    ]
+def _revised_sessions(tally: Tally) -> DateArray:
+    """Session of each row that was revised."""
+    revised = {day: rows for (action, day), rows in tally.items() if action == "UPDATE"}
+    return np.repeat(np.array(list(revised), dtype="datetime64[D]"), list(revised.values()))
 
 
 def _on_days(table: Table, days: list[date]) -> sql.Composable:
@@ -229,7 +283,8 @@ def _load(connection: Connection, table: Table, rows: Columns, count: int) -> No
     }
     connection.execute(sql.SQL("SET LOCAL maintenance_work_mem = {}").format(sql.Literal(SORT_MEMORY)))
     connection.execute(sql.SQL("ALTER TABLE {table} DROP CONSTRAINT {key}").format(**names))
-    copy_in(connection, table.name, rows)
+    order = order_by_key(table, rows)
+    copy_in(connection, table.name, rows if order is None else {name: values[order] for name, values in rows.items()})
     connection.execute(sql.SQL("ALTER TABLE {table} ADD CONSTRAINT {key} PRIMARY KEY ({columns})").format(**names))
     # With statistics, a range of sessions is found by skipping through the key: 8 ms instead of 246 in 3.8 M rows.
     connection.execute(sql.SQL("ANALYZE {table}").format(**names))

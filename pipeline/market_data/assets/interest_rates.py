@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import numpy as np
 
 from pipeline.base.types import MonthRange
-from pipeline.market_data.assets.refusals import keeping_refused, stored
+from pipeline.market_data.assets.rates import provided_rates
 from pipeline.market_data.assets.resources import ProviderResource
-from pipeline.market_data.providers import FetchRequest
+from pipeline.market_data.providers import FetchResult
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.resources import DatabaseResource
 from pipeline.orchestration.table_assets import Produced, TableAsset
-from pipeline.store.carrying import read_rows_of
 from pipeline.store.interest_rates import INTEREST_RATE
-from pipeline.store.providers import record_provider
-from pipeline.store.raw_payloads import keep_payloads
-from pipeline.store.writing import Write, concatenated
+from pipeline.store.writing import Write
 
 
 def interest_figures(rows: Columns) -> dict[str, float]:
@@ -48,18 +43,11 @@ def interest_rates(
 
     What is stored of a series that the provider does not answer for stays.
     """
-    provider = interest_provider.provider
-    request = FetchRequest("interest_rates", (), months.first, months.end - timedelta(days=1))
-    with keeping_refused(database.database, provider.name, write.asset):
-        answer = provider.fetch(request)
+    return provided_rates(write, months, interest_provider, database, "interest_rates", INTEREST_RATE, interest_columns)
+
+
+def interest_columns(answer: FetchResult) -> Columns:
+    """The provider's rates as columns of the table."""
     rates = answer.interest_rates
     assert rates is not None
-    record_provider(write.connection, provider.name, provider.notice)
-    keep_payloads(write, provider.name, stored(answer.payloads))
-    answered = {"series": rates.series, "session": rates.sessions, "annual_rate": rates.annual_rate}
-    carried = read_rows_of(write.connection, INTEREST_RATE, answer.missing, months)
-    return Produced(
-        rows=concatenated(INTEREST_RATE, [answered, carried]),
-        metadata={"last_session": str(rates.sessions.max()) if len(rates.sessions) else "none"},
-        empty_because="the provider has no rates in this month",
-    )
+    return {"series": rates.series, "session": rates.sessions, "annual_rate": rates.annual_rate}

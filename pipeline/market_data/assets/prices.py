@@ -32,6 +32,7 @@ from pipeline.store.corporate_actions import CORPORATE_ACTION, action_rows, repl
 from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.ingest_runs import record_ingest_run
 from pipeline.store.instruments import read_instruments
+from pipeline.store.portfolios import noting_changed_units
 from pipeline.store.prices import PRICE, SECOND_PRICE, price_rows, replace_prices, replace_second_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import read_released, replace_quarantine
@@ -102,7 +103,8 @@ def prices(
             replace_second_prices(write, whole(SECOND_PRICE, told, final=parts.retired), months)
         if answer.actions is not None:
             actions = action_columns(load.standing, answer.actions, ids, source, months)
-            replace_actions(write, whole(CORPORATE_ACTION, actions, final=parts.retired | unanswered), months)
+            with noting_changed_units(write.connection):
+                replace_actions(write, whole(CORPORATE_ACTION, actions, final=parts.retired | unanswered), months)
         # What stands instead of an offered bar is there already; what is carried was not fetched.
         repeats = load.fetched - load.quarantined - len(rows["session"])
         record_ingest_run(write, provider.name, months, load.fetched, load.quarantined, repeats, outcome)

@@ -8,7 +8,7 @@ counted. A new rule is a file and a line here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from pipeline.market_data.rules.gap import flag_gap
 from pipeline.market_data.rules.halt import flag_halt
 from pipeline.market_data.rules.large_move import flag_large_move
 from pipeline.market_data.rules.market_move import flag_market_move
-from pipeline.market_data.rules.moves import measured
+from pipeline.market_data.rules.moves import measured, moves_of_left
 from pipeline.market_data.rules.not_a_session import flag_not_a_session
 from pipeline.market_data.rules.not_positive import flag_not_positive
 from pipeline.market_data.rules.ohlc_order import flag_ohlc_order
@@ -151,16 +151,18 @@ def judge(bars: Bars, context: Context) -> Verdict:
     """Apply every rule to bars.
 
     Refusals come first, each on the bars that the ones before it let pass: a zero price would otherwise make
-    its neighbours look like spikes and large moves. Bars are copied, and their moves measured again, only when
-    a rule that looks at series follows one that has refused something.
+    its neighbours look like spikes and large moves. Bars are copied, and the moves beside the refused ones measured
+    again, only when a rule that looks at series follows one that has refused something.
     """
     bars = bars.sorted()
     flags = np.zeros((len(bars), len(RULES)), dtype=bool, order="F")
     standing = ~bars.is_repeat
-    left = bars
+    left, was_standing = bars, np.ones(len(bars), dtype=bool)
     for column, rule in enumerate(RULES):
         if rule.scope == "series":
-            left = _left(bars, standing, left)
+            if np.count_nonzero(standing) != len(left):
+                left, context = _left(left, standing[was_standing], context)
+                was_standing = standing.copy()
             context = measured(left, context)
             _put(flags[:, column], standing, rule.flag(left, context))
         else:
@@ -179,6 +181,9 @@ def _put(flags: BoolArray, standing: BoolArray, flagged: BoolArray) -> None:
         flags[standing] = flagged
 
 
-def _left(bars: Bars, standing: BoolArray, known: Bars) -> Bars:
-    """The standing bars; those of the rule before where nothing has been refused since."""
-    return known if len(known) == np.count_nonzero(standing) else bars.take(standing)
+def _left(known: Bars, is_left: BoolArray, context: Context) -> tuple[Bars, Context]:
+    """The bars that are left of some, and what is known of them."""
+    left, moves = known.take(is_left), context.moves
+    if moves is None or moves.bars is not known:
+        return left, context
+    return left, replace(context, moves=moves_of_left(moves, is_left, left, context))

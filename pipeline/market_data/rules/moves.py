@@ -44,10 +44,47 @@ def measured(bars: Bars, context: Context) -> Context:
     return replace(context, moves=moves_of(bars, context))
 
 
-def log_moves(bars: Bars, context: Context) -> FloatArray:
+def moves_of_left(known: Moves, is_left: BoolArray, left: Bars, context: Context) -> Moves:
+    """As `moves_of`, of the bars that are left of some whose moves are known.
+
+    Only bars whose bar before is gone, and the market on the sessions of both, are measured again.
+
+    Parameters
+    ----------
+    is_left
+        (m,) which of the known bars are left.
+    """
+    gone = np.flatnonzero(~is_left)
+    if len(left) < MARKET_INSTRUMENTS or left.has_traded_closes != known.bars.has_traded_closes:
+        return moves_of(left, context)
+    place = np.cumsum(is_left) - 1
+    after = np.minimum(gone + 1, len(is_left) - 1)
+    touched = np.unique(place[after[is_left[after]]])
+    total = known.total[is_left]
+    total[touched] = _moves_at(touched, left, context)
+    days = np.unique(np.concatenate([known.bars.sessions[gone], left.sessions[touched]]))
+    rows = np.flatnonzero(np.isin(days_of(left.sessions), days_of(days)))
+    market = known.market[is_left]
+    market[rows] = market_moves(left.take(rows), total[rows])
+    return Moves(left, total, market)
+
+
+def _moves_at(rows: IntArray, bars: Bars, context: Context) -> FloatArray:
+    """(k,) log total returns at some rows alone."""
+    needed = np.unique(np.concatenate([np.maximum(rows - 1, 0), rows]))
+    measured_alone: FloatArray = log_moves(bars.take(needed), context, has_traded_closes=bars.has_traded_closes)
+    return measured_alone[np.searchsorted(needed, rows)]
+
+
+def log_moves(bars: Bars, context: Context, *, has_traded_closes: bool | None = None) -> FloatArray:
     """(m,) log total return from the bar before; NaN on an instrument's first bar and where a close is no price.
 
     A split multiplies and a dividend adds to the close of its ex-date. Adjusted closes contain both already.
+
+    Parameters
+    ----------
+    has_traded_closes
+        Of all bars, where these are some of them; None where these are all.
     """
     moves = np.full(len(bars), np.nan)
     if len(bars) < 2:
@@ -57,7 +94,8 @@ def log_moves(bars: Bars, context: Context) -> FloatArray:
         np.divide(close[1:], close[:-1], out=moves[1:])
         np.log(moves, out=moves)
         moves[bars.is_first] = np.nan
-        if bars.has_traded_closes and len(context.actions):
+        is_traded = bars.has_traded_closes if has_traded_closes is None else has_traded_closes
+        if is_traded and len(context.actions):
             _apply(context.actions, bars, close, moves)
     return moves
 

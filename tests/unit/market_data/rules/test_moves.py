@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.types import FloatArray
-from pipeline.market_data.rules import Bars, Context, judge
+from pipeline.market_data.rules import Actions, Bars, Context, judge
 from pipeline.market_data.rules.moves import (
     MARKET_INSTRUMENTS,
     PRIOR_SESSIONS,
@@ -21,6 +21,7 @@ from pipeline.market_data.rules.moves import (
     market_moves,
     measured,
     moves_of,
+    moves_of_left,
     next_of,
     sigma_before,
 )
@@ -134,12 +135,30 @@ def test_known_moves_are_those_of_the_very_bars_that_were_measured() -> None:
         np.testing.assert_array_equal(moves_of(others, known).total, log_moves(others, CONTEXT))
 
 
-def test_moves_are_measured_again_only_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_moves_of_what_is_left_are_those_of_a_new_measurement(seed: int) -> None:
+    """Bit for bit, with actions, first and last bars gone, and several in a row."""
+    rng = np.random.default_rng(seed)
+    every = together(*(traded(10.0 * np.exp(np.cumsum(rng.normal(0, 0.02, 60))), f"S{i:02d}") for i in range(14)))
+    acting = rng.choice(len(every), 40, replace=False)
+    split = rng.integers(1, 4, 40)
+    keys = (every.symbol_index[acting], every.sessions[acting])
+    context = Context(LONG, Actions(every.symbols, *keys, split, np.ones(40, dtype=int), split * 0.1))
+    is_left = rng.random(len(every)) > 0.1
+    is_left[:3] = is_left[-2:] = is_left[100:105] = False
+    left, known = every.take(is_left), moves_of(every, context)
+    found, expected = moves_of_left(known, is_left, left, context), moves_of(left, context)
+    np.testing.assert_array_equal(found.total, expected.total)
+    np.testing.assert_array_equal(found.market, expected.market)
+    assert found.bars is left
+
+
+def test_moves_are_measured_again_only_beside_a_refused_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
 
-    def counting(bars: Bars, context: Context) -> FloatArray:
+    def counting(bars: Bars, context: Context, **known: bool) -> FloatArray:
         lengths.append(len(bars))
-        return log_moves(bars, context)
+        return log_moves(bars, context, **known)
 
     monkeypatch.setattr("pipeline.market_data.rules.moves.log_moves", counting)
     close = 100 + np.arange(80) % 7
@@ -147,7 +166,7 @@ def test_moves_are_measured_again_only_after_a_refusal(monkeypatch: pytest.Monke
     assert lengths == [80]
     lengths.clear()
     judge(traded(np.where(np.arange(80) == 60, 500.0, close)), Context(LONG))  # a spike
-    assert lengths == [80, 79]
+    assert lengths == [80, 2]
 
 
 # Windows ---------------------------------------------------------------------------------------------------

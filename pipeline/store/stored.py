@@ -1,0 +1,137 @@
+"""What is stored of a table that is to be rebuilt, and whether it can be (`pipeline.store.rebuilding`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import Connection, sql
+from sqlalchemy import Table
+
+from pipeline.base.types import IntArray, add_months
+from pipeline.store.offering import Difference, OfferedRows
+from pipeline.store.packed_keys import has_packable_key, packed_expression, unpacked_array
+from pipeline.store.schema import WRITER
+
+
+class PartOfTableError(Exception):
+    """The table has rows of other months than those offered."""
+
+
+class StoredOtherwiseError(Exception):
+    """The table does not hold what was offered last: somebody has changed it by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a rebuild has to know of the rows of the table in use.
+
+    Parameters
+    ----------
+    total
+        Rows.
+    first, last
+        The first session and the last.
+    common_writer
+        Who wrote the rows that are not listed.
+    keys, writers
+        (x,) keys (`packed_keys`) of those that are, sorted, and who wrote each.
+    """
+
+    total: int
+    first: date
+    last: date
+    common_writer: int
+    keys: IntArray
+    writers: NDArray[np.int32]
+
+    def writers_of(self, keys: IntArray) -> NDArray[np.int32]:
+        """(m,) who wrote the rows of sorted keys; meaningless where there is none."""
+        found = np.full(len(keys), self.common_writer, dtype=np.int32)
+        if len(keys):
+            place = np.minimum(np.searchsorted(keys, self.keys), len(keys) - 1)
+            is_offered = keys[place] == self.keys
+            found[place[is_offered]] = self.writers[is_offered]
+        return found
+
+    def require(self, table: Table, offered: OfferedRows, differing: Difference) -> None:
+        """Refuse a table that is more than what is offered, or other than the last offer."""
+        if not (min(offered.counts) <= self.first and self.last < add_months(max(offered.counts), 1)):
+            raise PartOfTableError(table.name)
+        if self.total != offered.total - int(differing.is_new.sum()) + len(differing.vanished):
+            raise StoredOtherwiseError(table.name)
+
+
+def read_stored(connection: Connection, table: Table) -> Stored | None:
+    """Keep others from writing to a table, and read what a rebuild has to know of it.
+
+    Returns
+    -------
+    Stored or None
+        None if the table has no rows, or something that a new one cannot take over.
+    """
+    if not has_packable_key(table):
+        return None
+    name = sql.Identifier(table.name)
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
+    query = sql.SQL(_CAN_BE_REBUILT).format(table=name)
+    can_be = connection.execute(query, {"table": table.name}).fetchone() == (True,)
+    return _read_rows(connection, table) if can_be else None
+
+
+def _read_rows(connection: Connection, table: Table) -> Stored:
+    common = _read_common_writer(connection, table)
+    # Made in one pass over the rows, both arrays have the same order, whichever it is.
+    query = sql.SQL(
+        "SELECT count(*)::int8, min({session}), max({session}),"
+        " array_send(array_agg({packed}) FILTER (WHERE {writer} <> {common})),"
+        " array_send(array_agg({writer}) FILTER (WHERE {writer} <> {common})) FROM {table}"
+    ).format(
+        session=sql.Identifier(list(table.primary_key)[1].name),
+        packed=packed_expression(table),
+        writer=sql.Identifier(WRITER),
+        common=sql.Literal(common),
+        table=sql.Identifier(table.name),
+    )
+    with connection.cursor(binary=True) as cursor:
+        found = cursor.execute(query).fetchone()
+    assert found is not None
+    total, first, last, sent_keys, sent_writers = found
+    keys = unpacked_array(sent_keys, np.dtype(np.int64))
+    order = np.argsort(keys, kind="stable")
+    return Stored(total, first, last, common, keys[order], unpacked_array(sent_writers, np.dtype(np.int32))[order])
+
+
+def _read_common_writer(connection: Connection, table: Table) -> int:
+    """Who wrote most rows as far as the statistics know; 0, which is nobody, where they know nothing."""
+    row = connection.execute(
+        "SELECT (most_common_vals::text::int4[])[1] FROM pg_stats"
+        " WHERE schemaname = current_schema() AND tablename = %s AND attname = %s",
+        [table.name, WRITER],
+    ).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+# What `LIKE` and `_BELONGINGS` do not take over: then the table is changed in place.
+_CAN_BE_REBUILT = """
+SELECT EXISTS (SELECT FROM {table})
+    AND relpersistence = 'p' AND relreplident = 'd' AND NOT relrowsecurity AND reloptions IS NULL
+    AND NOT relhasrules AND NOT relispartition AND reltablespace = 0
+    AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND NOT indisprimary)
+    AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent))
+    AND NOT EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = c.oid)
+    AND NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = c.oid AND (attacl IS NOT NULL OR attoptions IS NOT NULL
+            OR attisdropped OR coalesce(attstattarget, -1) <> -1)
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_constraint AS k JOIN pg_description AS d ON d.objoid IN (k.oid, k.conindid)
+        WHERE k.conrelid = c.oid AND k.contype = 'p'
+    )
+FROM pg_class AS c WHERE oid = to_regclass(quote_ident(%(table)s))
+"""
