@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from psycopg import Connection
+import numpy as np
+from psycopg import Connection, sql
 from sqlalchemy import Double, Table, Text
 
-from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known
+from pipeline.base.types import DateArray, FloatArray
+from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
 from pipeline.store.reading import Window
 from pipeline.store.schema import METADATA, Unit, column, key, session_key, versioned, writer
 
@@ -48,3 +51,23 @@ def read_interest_rates(
     """The newest rates of a series inside a window, oldest first."""
     subject = {"series": series}
     return read_newest_as_known(connection, INTEREST_RATE, INTEREST_RATES, subject, window, InterestRate, known)
+
+
+def read_rate_quotes(
+    connection: Connection, series: Sequence[str], start: date, end: date, known: Knowledge = NOW
+) -> dict[str, tuple[DateArray, FloatArray]]:
+    """Series → (m,) days in ``[start, end)``, ascending, and (m,) rates as quoted; without those that have none."""
+    condition = sql.SQL("series = ANY({series}) AND session >= {start} AND session < {end}").format(
+        series=sql.Literal(list(series)), start=sql.Literal(start), end=sql.Literal(end)
+    )
+    names = sql.SQL("series, session, annual_rate")
+    rows = rows_as_known(connection, INTEREST_RATE, INTEREST_RATES, names, condition, known)
+    found: dict[str, list[tuple[date, float]]] = {}
+    for name, day, rate in connection.execute(
+        sql.SQL("SELECT * FROM ({rows}) AS known ORDER BY series, session").format(rows=rows)
+    ):
+        found.setdefault(name, []).append((day, rate))
+    return {
+        name: (np.array([day for day, _ in rates], dtype="datetime64[D]"), np.array([rate for _, rate in rates]))
+        for name, rates in found.items()
+    }

@@ -47,6 +47,7 @@ def measure_columns() -> list[Column[Any]]:
     return [
         column("sessions_in_window", SmallInteger(), "Returns in the window.", SESSIONS, nullable=False),
         *(column(name, Double(), meaning, unit) for name, unit, meaning in MEASURE_COLUMNS),
+        column("risk_free", Text(), 'Series of the risk-free rate, such as DTB3; "none stored: 0" for a rate of 0.'),
         column("reason", Text(), "Why measures are missing; empty when all are there."),
     ]
 
@@ -80,5 +81,6 @@ class RiskRow:
     information_ratio: float | None
     up_capture: float | None
     down_capture: float | None
+    risk_free: str | None
     reason: str | None
     materialization_id: int

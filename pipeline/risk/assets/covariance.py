@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.base.types import FloatArray, IntArray, MonthRange
+from pipeline.base.types import FloatArray, MonthRange
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.risk.assets.month_ends import month_end_rows
 from pipeline.risk.measures.common_window import common_window, market_sessions
 from pipeline.risk.measures.covariance import DEFAULT_COVARIANCE, estimate_covariance, is_psd
-from pipeline.risk.measures.pairs import known_correlation, matrix_of_pairs, pair_positions
+from pipeline.risk.measures.pairs import known_correlation
 from pipeline.risk.measures.windows import TRADING_DAYS_PER_YEAR
-from pipeline.store.covariances import COVARIANCE
+from pipeline.store.covariances import COVARIANCE, covariance_columns, unpacked
 from pipeline.store.instruments import BENCHMARK_KIND, FACTOR_KIND, Instrument, benchmark_of, read_instruments
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.writing import Write, concatenated
@@ -23,8 +23,8 @@ WINDOW_SESSIONS = 252
 LOOK_BACK_MONTHS = 16
 """The 317 sessions among which a window is looked for are fifteen months and a few days."""
 
-MOST_INSTRUMENTS = 120
-"""Pairs grow with the square: 500 instruments over 33 years would be 50 million rows, these are 2.9 million."""
+MOST_INSTRUMENTS = 500
+"""Pairs grow with the square: a month's end takes 1 MB for these, and 33 years 400 MB."""
 
 PSD = "matrices_positive_semidefinite"
 PSD_SPEC = (PSD, "No matrix gives a portfolio a negative variance.")
@@ -34,15 +34,13 @@ COVERED_SPEC = (COVERED, f"Every instrument is looked at: there are no more than
 
 def covariance_figures(rows: Columns) -> dict[str, float]:
     """How strongly the instruments of one month move, alone and together."""
-    alone = rows["instrument_id"] == rows["other_instrument_id"]
+    variances = np.diag(unpacked(rows["covariance"][-1]))
     figures = {
-        "instruments_count": float(alone.sum()),
-        "mean_volatility_annual": float(np.sqrt(rows["covariance"][alone] * TRADING_DAYS_PER_YEAR).mean()),
+        "instruments_count": float(len(variances)),
+        "mean_volatility_annual": float(np.sqrt(variances * TRADING_DAYS_PER_YEAR).mean()),
     }
-    pairs = rows["correlation"][~alone]
-    if np.isfinite(pairs).any():
-        figures |= {"mean_correlation": float(np.nanmean(pairs)), "largest_correlation": float(np.nanmax(pairs))}
-    return figures
+    found = {name: float(rows[name][-1]) for name in ("mean_correlation", "largest_correlation")}
+    return figures | {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 @TableAsset(
@@ -50,13 +48,16 @@ def covariance_figures(rows: Columns) -> dict[str, float]:
     location="risk",
     inputs={"instruments": None, "prices": LOOK_BACK_MONTHS},
     figures=covariance_figures,
-    headline="correlation",
+    headline="mean_correlation",
     headline_subject={"estimator": DEFAULT_COVARIANCE},
     check_specs=(COVERED_SPEC,),
     blocking_check_specs=(PSD_SPEC,),
 )
 def covariance(write: Write, months: MonthRange) -> Produced:
-    """Covariance of every pair of instruments over the 252 sessions up to each month's end."""
+    """Covariance of every pair of instruments over the 252 sessions up to each month's end.
+
+    A run holds its matrices several times in memory: many years of many instruments are computed in parts.
+    """
     instruments = read_instruments(write.connection)
     benchmark = benchmark_of(instruments)
     ids = covered(instruments, benchmark)
@@ -79,7 +80,7 @@ def covered(instruments: list[Instrument], benchmark: Instrument | None) -> list
 
 
 def covariance_rows(panel: PricePanel, benchmark: Instrument | None, months: MonthRange) -> Iterator[Columns]:
-    """The pairs at the last session of each month; of those instruments that have a full window there."""
+    """The matrix at the last session of each month; of those instruments that have a full window there."""
     index = None if benchmark is None else panel.column(benchmark.id)
     kept = market_sessions(panel.close, index)
     sessions, close = panel.sessions[kept], panel.close[kept]
@@ -87,22 +88,17 @@ def covariance_rows(panel: PricePanel, benchmark: Instrument | None, months: Mon
         window = common_window(close[: row + 1], WINDOW_SESSIONS)
         if window is not None:
             matrix = estimate_covariance(window.returns)
-            yield _pairs(panel.instrument_ids[window.columns], sessions[row], matrix)
+            ids = panel.instrument_ids[window.columns]
+            yield covariance_columns(
+                DEFAULT_COVARIANCE, sessions[row], WINDOW_SESSIONS, ids, matrix, _correlations(matrix)
+            )
 
 
-def _pairs(ids: IntArray, session: np.datetime64, matrix: FloatArray) -> Columns:
-    first, second = pair_positions(len(ids))
-    correlation = known_correlation(matrix)[first, second]
-    return {
-        "estimator": np.full(len(first), DEFAULT_COVARIANCE.encode()),
-        "session": np.full(len(first), session),
-        "instrument_id": ids[first].astype(np.int32),
-        "other_instrument_id": ids[second].astype(np.int32),
-        "window_sessions": np.full(len(first), WINDOW_SESSIONS, dtype=np.int16),
-        "covariance": matrix[first, second],
-        "correlation": correlation,
-        "reason": np.where(np.isnan(correlation), b"no_variation", b""),
-    }
+def _correlations(matrix: FloatArray) -> FloatArray:
+    """(m,) of each pair of different instruments that vary."""
+    pairs = known_correlation(matrix)[np.tril_indices(len(matrix), -1)]
+    known: FloatArray = pairs[np.isfinite(pairs)]
+    return known
 
 
 def _covered_outcome(left_out: int) -> CheckOutcome:
@@ -110,11 +106,12 @@ def _covered_outcome(left_out: int) -> CheckOutcome:
 
 
 def _psd_outcome(rows: Columns) -> CheckOutcome:
-    """Whether the matrices are what they were before they were taken apart."""
-    _, starts, counts = np.unique(rows["session"], return_index=True, return_counts=True)
+    """Whether the matrices are what they were before they were packed."""
     broken = [
-        str(rows["session"][start])
-        for start, count in zip(starts, counts, strict=True)
-        if not is_psd(matrix_of_pairs(rows["covariance"][start : start + count]))
+        str(session)
+        for session, matrix in zip(rows["session"], rows["covariance"], strict=True)
+        if not is_psd(unpacked(matrix))
     ]
-    return CheckOutcome(PSD, not broken, blocking=True, metadata={"matrices": len(starts), "broken": broken[:20]})
+    return CheckOutcome(
+        PSD, not broken, blocking=True, metadata={"matrices": len(rows["session"]), "broken": broken[:20]}
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.risk.assets.figures import RISK_HEADLINE, risk_figures
 from pipeline.risk.assets.limit_watch import LIMIT_SPECS, judge_limits, limit_checks
+from pipeline.risk.assets.rates import read_rates
 from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
+from pipeline.risk.measures.risk_free import RateSeries
 from pipeline.risk.report import held_series, rolling_report
 from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
+from pipeline.store.interest_rates import INTEREST_RATES
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -30,7 +34,13 @@ LOOK_BACK_MONTHS = 16
 @TableAsset(
     table=PORTFOLIO_RISK,
     location="risk",
-    inputs={"instruments": None, PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
+    inputs={
+        "instruments": None,
+        PORTFOLIOS_INPUT: None,
+        "prices": LOOK_BACK_MONTHS,
+        FX_RATES: LOOK_BACK_MONTHS + 1,
+        INTEREST_RATES: LOOK_BACK_MONTHS + 1,
+    },
     figures=risk_figures,
     headline=RISK_HEADLINE,
     check_specs=(COMPUTED_SPEC, *LIMIT_SPECS),
@@ -41,9 +51,13 @@ def portfolio_risk(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = [instrument.id for instrument in instruments]
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
-    benchmark = benchmark_of(instruments)
+    rates = read_rates(write.connection, months, LOOK_BACK_MONTHS)
     blocks, computed = each_portfolio(
-        portfolios, lambda portfolio: portfolio_report(panel, benchmark, portfolio, months), MeasureInputError
+        portfolios,
+        lambda portfolio: portfolio_report(
+            panel, benchmark_of(instruments, portfolio.benchmark_id), portfolio, months, rates
+        ),
+        MeasureInputError,
     )
     return Produced(
         concatenated(PORTFOLIO_RISK, blocks),
@@ -53,9 +67,18 @@ def portfolio_risk(write: Write, months: MonthRange) -> Produced:
 
 
 def portfolio_report(
-    panel: PricePanel, benchmark: Instrument | None, portfolio: Portfolio, months: MonthRange
+    panel: PricePanel,
+    benchmark: Instrument | None,
+    portfolio: Portfolio,
+    months: MonthRange,
+    rates: Mapping[str, RateSeries] = MappingProxyType({}),
 ) -> Iterator[Columns]:
     """The rows of a portfolio, if its instruments all have a price and a rate on some session of `months`.
+
+    Parameters
+    ----------
+    rates
+        Currency → its risk-free rates; one of 0 for a base currency without any.
 
     Raises
     ------
@@ -73,7 +96,8 @@ def portfolio_report(
     rows = months.rows_of(series.sessions)
     if rows.start == rows.stop:
         return
-    report = rolling_report(series.held.returns, series.benchmark, rows, RiskSpec(), series.held)
+    risk_free = rates[currency].between(series.sessions) if currency in rates else None
+    report = rolling_report(series.held.returns, series.benchmark, rows, RiskSpec(), series.held, risk_free)
     yield {
         "portfolio_id": np.full(len(report.sessions_in_window), portfolio.id, dtype=np.int32),
         "session": series.sessions[rows],

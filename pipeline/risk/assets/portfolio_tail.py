@@ -10,13 +10,10 @@ from pipeline.base.types import DateArray, IntArray, MonthRange
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
-from pipeline.risk.assets.month_ends import month_end_rows
 from pipeline.risk.assets.reach import sessions_in_reach
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.tail_forecasts import (
-    DAILY_METHODS,
-    MONTH_END_METHODS,
     PUBLISHED_CONFIDENCES,
     PUBLISHED_WINDOW_SESSIONS,
     TailForecasts,
@@ -86,16 +83,15 @@ def tail_rows(panel: PricePanel, portfolio: Portfolio, months: MonthRange) -> It
     if not np.isfinite(close).all(axis=1).any():
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
-    span, ends = months.rows_of(series.sessions), month_end_rows(series.sessions, months)
+    span = months.rows_of(series.sessions)
     rows = np.arange(span.start, span.stop)
     used = np.minimum(sessions_in_reach(series.sessions, rows, LOOK_BACK_MONTHS), PUBLISHED_WINDOW_SESSIONS)
     is_full = used == PUBLISHED_WINDOW_SESSIONS
-    for method in (*DAILY_METHODS, *MONTH_END_METHODS):
-        is_short = ~is_full & (method in DAILY_METHODS or np.isin(rows, ends))
-        yield _short_columns(portfolio.id, series.sessions, rows[is_short], used[is_short], method)
+    for method in VAR_METHODS:
+        yield _short_columns(portfolio.id, series.sessions, rows[~is_full], used[~is_full], method)
     if is_full.any():
         full = slice(int(rows[is_full][0]), int(rows[is_full][-1]) + 1)
-        for forecasts in tail_forecasts(series.held, full, ends):
+        for forecasts in tail_forecasts(series.held, full):
             # A row may have a window in this reading, and not in its own reach.
             yield _columns(portfolio.id, series.sessions, forecasts, is_full[forecasts.rows - span.start])
 

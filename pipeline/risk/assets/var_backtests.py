@@ -18,7 +18,7 @@ from pipeline.risk.assets.reach import reach_starts
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.rolling_backtests import MOST_OBSERVATIONS, JudgedForecasts, rolling_backtests
-from pipeline.risk.measures.tail_forecasts import DAILY_METHODS
+from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import held_series
 from pipeline.store.fx_rates import FX_RATES
@@ -65,7 +65,11 @@ class Measure:
     confidence: float
 
 
-PORTFOLIO_MEASURES = (Measure("var_95_1d", "es_95_1d", 0.95), Measure("var_99_1d", "es_99_1d", 0.99))
+PORTFOLIO_MEASURES = (
+    Measure("var_95_1d", "es_95_1d", 0.95),
+    Measure("var_975_1d", "es_975_1d", 0.975),
+    Measure("var_99_1d", "es_99_1d", 0.99),
+)
 INSTRUMENT_MEASURES = (Measure("var_95_1d", None, 0.95), Measure("var_99_1d", "es_99_1d", 0.99))
 
 
@@ -167,7 +171,7 @@ def portfolio_rows(
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
     earned = Earned(series.sessions, series.held.returns)
-    for method in DAILY_METHODS:
+    for method in VAR_METHODS:
         if (portfolio.id, method) in tails:
             yield from backtest_rows(
                 Subject("portfolio", portfolio.id, method),

@@ -46,6 +46,8 @@ class Measure:
         Fixed arguments of the definition, such as the confidence.
     reads_scenarios
         Whether it measures what today's holdings would have earned, rather than what was earned.
+    reads_risk_free
+        Whether it takes the risk-free rate: NaN where a window's rates are not all known.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Measure:
     undefined_because: str | None = None
     parameters: dict[str, float] = field(default_factory=dict)
     reads_scenarios: bool = False
+    reads_risk_free: bool = False
 
 
 def _against(compute: Callable[[FloatArray, FloatArray, RiskSpec], FloatArray]) -> Callable[..., FloatArray]:
@@ -68,6 +71,11 @@ def _against(compute: Callable[[FloatArray, FloatArray, RiskSpec], FloatArray]) 
         return compute(windows.returns, windows.benchmark, spec)
 
     return compared
+
+
+def _alpha(windows: Windows, spec: RiskSpec) -> FloatArray:
+    rate, periods = windows.rate(spec), spec.periods_per_year
+    return _against(lambda r, b, _: relative.jensen_alpha(r, b, rate, periods))(windows, spec)
 
 
 def _tail(name: str, definition: Callable[[FloatArray, float], FloatArray], confidence: float) -> Measure:
@@ -123,20 +131,22 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "sharpe_ratio",
         "invariant",
-        lambda w, s: dispersion.sharpe_ratio(w.returns, s.risk_free_rate_daily, s.periods_per_year),
+        lambda w, s: dispersion.sharpe_ratio(w.returns, w.rate(s), s.periods_per_year),
         dispersion.sharpe_ratio,
-        "mean(r − f) / sd(r) √p, sd with n − 1",
+        "mean(r − f) / sd(r − f) √p, sd with n − 1",
         "Sharpe (1994)",
         "no_variation",
+        reads_risk_free=True,
     ),
     Measure(
         "sortino_ratio",
         "invariant",
-        lambda w, s: dispersion.sortino_ratio(w.returns, s.risk_free_rate_daily, s.periods_per_year),
+        lambda w, s: dispersion.sortino_ratio(w.returns, w.rate(s), s.periods_per_year),
         dispersion.sortino_ratio,
         "mean(r − f) / √(Σ min(r − f, 0)²/n) √p",
         "Sortino & Price (1994)",
         "no_return_below_target",
+        reads_risk_free=True,
     ),
     Measure(
         "max_drawdown",
@@ -214,11 +224,12 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "alpha",
         "linear",
-        _against(lambda r, b, s: relative.jensen_alpha(r, b, s.risk_free_rate_daily, s.periods_per_year)),
+        _alpha,
         relative.jensen_alpha,
-        "[mean(r − f) − beta mean(b − f)] p",
+        "[mean(r − f) − β mean(b − f)] p, β the slope of r − f on b − f",
         "Jensen (1968)",
         "no_benchmark",
+        reads_risk_free=True,
     ),
     Measure(
         "r_squared",

@@ -38,12 +38,12 @@ class ConventionSpec:
     periods_per_year
         Returns per year.
     risk_free_rate_daily
-        Rate of one period, which quantstats takes per year and geometrically.
+        Rate of one period, which quantstats takes per year and geometrically; or (..., n) one of each return.
     """
 
     confidence: float = 0.95
     periods_per_year: int = TRADING_DAYS_PER_YEAR
-    risk_free_rate_daily: float = 0.0
+    risk_free_rate_daily: float | FloatArray = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.confidence < 1.0:
@@ -123,13 +123,13 @@ def _sortino_about_the_mean(returns: FloatArray, spec: ConventionSpec) -> FloatA
 
 def _sortino_about_the_rate(returns: FloatArray, spec: ConventionSpec) -> FloatArray:
     """Per session, over the semi-deviation below the risk-free rate, with n - 1."""
-    return _over_semi_deviation(returns, np.float64(spec.risk_free_rate_daily), spec)
+    return _over_semi_deviation(returns, np.asarray(spec.risk_free_rate_daily), spec)
 
 
-def _over_semi_deviation(returns: FloatArray, target: FloatArray | np.float64, spec: ConventionSpec) -> FloatArray:
+def _over_semi_deviation(returns: FloatArray, target: FloatArray, spec: ConventionSpec) -> FloatArray:
     squares = np.minimum(returns - target, 0.0) ** 2
     deviation = np.sqrt(np.sum(squares, axis=-1) / (returns.shape[-1] - 1))
-    return quotient(np.mean(returns, axis=-1) - spec.risk_free_rate_daily, deviation, deviation > 0.0)
+    return quotient(np.mean(returns - spec.risk_free_rate_daily, axis=-1), deviation, deviation > 0.0)
 
 
 def _compounded_drawdown(returns: FloatArray, _: ConventionSpec) -> FloatArray:
@@ -147,7 +147,7 @@ def _summed_drawdown(returns: FloatArray, _: ConventionSpec) -> FloatArray:
 def _mean_over_summed_drawdown(returns: FloatArray, spec: ConventionSpec) -> FloatArray:
     """Per session: mean excess return over the drawdown of the running sum."""
     deepest = _summed_drawdown(returns, spec)
-    return quotient(np.mean(returns, axis=-1) - spec.risk_free_rate_daily, deepest, deepest > 0.0)
+    return quotient(np.mean(returns - spec.risk_free_rate_daily, axis=-1), deepest, deepest > 0.0)
 
 
 def _cagr(returns: FloatArray, spec: ConventionSpec) -> FloatArray:

@@ -39,26 +39,40 @@ def standard_deviation(returns: FloatArray) -> FloatArray:
     return deviation
 
 
-def sharpe_ratio(returns: FloatArray, risk_free_rate_daily: float, periods_per_year: int) -> FloatArray:
+def sharpe_ratio(returns: FloatArray, risk_free_rate_daily: float | FloatArray, periods_per_year: int) -> FloatArray:
     """Arithmetic mean of excess returns over their standard deviation (ddof 1), annualised (Sharpe 1994).
 
+    Parameters
+    ----------
+    returns
+        (..., n) simple returns.
+    risk_free_rate_daily
+        One rate, or (..., n) a rate of each session. By one rate the excess varies as the returns do.
+
     Returns
     -------
     FloatArray
-        (...) ratio; NaN where the standard deviation is 0.
+        (...) ratio; NaN where the standard deviation is 0, and where a rate is NaN.
     """
-    deviation = standard_deviation(returns)
-    mean_excess = np.mean(returns - risk_free_rate_daily, axis=-1)
-    return quotient(mean_excess, deviation, deviation > 0.0) * math.sqrt(periods_per_year)
+    excess = returns - risk_free_rate_daily
+    deviation = standard_deviation(excess if np.ndim(risk_free_rate_daily) else returns)
+    return quotient(np.mean(excess, axis=-1), deviation, deviation > 0.0) * math.sqrt(periods_per_year)
 
 
-def sortino_ratio(returns: FloatArray, target_daily: float, periods_per_year: int) -> FloatArray:
+def sortino_ratio(returns: FloatArray, target_daily: float | FloatArray, periods_per_year: int) -> FloatArray:
     """Mean excess over the target by the square root of LPM2 over all observations (Sortino & Price 1994).
 
+    Parameters
+    ----------
+    returns
+        (..., n) simple returns.
+    target_daily
+        One target, or (..., n) one of each session; the registered measure's is the risk-free rate.
+
     Returns
     -------
     FloatArray
-        (...) annualised ratio; NaN where no return lies below the target.
+        (...) annualised ratio; NaN where no return lies below the target, and where a target is NaN.
     """
     excess = returns - target_daily
     downside = np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2, axis=-1))

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtri
 
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.parametric_tail import gaussian_law_tail
-from pipeline.risk.measures.simulated_tail import compounded, gaussian_shocks, losses_tail, uniform_draws
+from pipeline.risk.measures.simulated_losses import compounded, losses_tail, uniform_draws
 from pipeline.risk.measures.tail import fitted_historical_tail
 from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate, TailSpec
 
@@ -48,9 +49,9 @@ def fitted_ewma_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
     return lambda confidence: gaussian_law_tail(mean, volatility, confidence)
 
 
-def ewma_paths_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
+def ewma_paths_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
     """Of compounded normal returns whose variance follows the recursion along each path."""
-    shocks = gaussian_shocks(spec)
+    shocks = ndtri(uniform_draws(spec.seed, spec.horizon_sessions, spec.paths))
     return _walked(returns, spec, lambda _, session: shocks[session])
 
 
@@ -85,9 +86,9 @@ def fitted_filtered_historical_tail(returns: FloatArray, spec: TailSpec) -> Fitt
     return at
 
 
-def filtered_historical_paths_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
+def filtered_historical_paths_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
     """Of compounded returns: residuals drawn with replacement, each updating its path's variance."""
-    draws = uniform_draws(spec)
+    draws = uniform_draws(spec.seed, spec.horizon_sessions, spec.paths)
     residuals = filtered(returns, spec.ewma_lambda)[0].reshape(-1, returns.shape[-1] - WARM_UP_SESSIONS)
     picks = (draws * residuals.shape[-1]).astype(np.int64)
     return _walked(returns, spec, lambda row, session: residuals[row][picks[session]])
@@ -130,7 +131,7 @@ def filtered(returns: FloatArray, decay: float) -> tuple[FloatArray, FloatArray]
     return residuals, np.maximum(np.sqrt(total / weight), floor)
 
 
-def _walked(returns: FloatArray, spec: TailSpec, shock: Callable[[int, int], FloatArray]) -> TailEstimate:
+def _walked(returns: FloatArray, spec: TailSpec, shock: Callable[[int, int], FloatArray]) -> FittedTail:
     """Simulate each window in turn; `shock` gives (paths,) shocks of a row and a session."""
     rows = returns.reshape(-1, returns.shape[-1])
     start = np.maximum(
@@ -145,4 +146,4 @@ def _walked(returns: FloatArray, spec: TailSpec, shock: Callable[[int, int], Flo
             wealth = compounded(wealth, moved)
             variance = spec.ewma_lambda * variance + (1.0 - spec.ewma_lambda) * moved * moved
         earned[row] = wealth - 1.0
-    return losses_tail(earned, spec.confidence).reshaped(returns.shape[:-1])
+    return lambda confidence: losses_tail(earned, confidence).reshaped(returns.shape[:-1])

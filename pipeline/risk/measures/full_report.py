@@ -18,6 +18,8 @@ from pipeline.risk.measures.convention_meanings import MEANINGS, peer_name
 from pipeline.risk.measures.conventions import CONVENTIONS, ConventionSpec, Library, by_convention
 from pipeline.risk.measures.drawdown import DrawdownSpell, drawdown_spells, drawdowns
 from pipeline.risk.measures.entropic import entropic_var
+from pipeline.risk.measures.risk_free import why_unknown
+from pipeline.risk.measures.tail_sample import TailSample
 from pipeline.risk.measures.tail_spec import Scaling, TailEstimate, TailSpec
 from pipeline.risk.measures.value_at_risk import VAR_METHODS, VarMethod
 from pipeline.risk.measures.windows import require_returns
@@ -222,7 +224,10 @@ def _measured(measure: Measure, windows: Windows, spec: ReportSpec) -> MeasuredV
         value, formula, unit = _by_library(measure, windows, spec, library)
     else:
         value, formula, unit, library = float(measure.compute(windows, spec.risk)), measure.formula, None, "platform"
-    undefined = _why_undefined([value], measure.undefined_because, measure.name)
+    because = measure.undefined_because
+    if windows.risk_free is not None and (measure.reads_risk_free or library != "platform"):
+        because = why_unknown(windows.risk_free) or because
+    undefined = _why_undefined([value], because, measure.name)
     return MeasuredValue(measure.name, None if undefined else value, library, formula, unit, undefined)
 
 
@@ -232,14 +237,16 @@ def _by_library(
     """Value, formula and, where it differs, unit."""
     name = peer_name(measure)
     returns = windows.scenarios if measure.reads_scenarios else windows.returns
-    asked = _convention_spec(spec, measure.parameters.get("confidence", ConventionSpec().confidence))
+    asked = _convention_spec(spec, measure.parameters.get("confidence", ConventionSpec().confidence), windows)
     meaning = MEANINGS[library].get(name)
     formula, unit = (measure.formula, None) if meaning is None else (meaning.formula, meaning.unit)
     return float(by_convention(library, name, returns, asked)), formula, unit
 
 
-def _convention_spec(spec: ReportSpec, confidence: float) -> ConventionSpec:
-    return ConventionSpec(confidence, spec.risk.periods_per_year, spec.risk.risk_free_rate_daily)
+def _convention_spec(spec: ReportSpec, confidence: float, windows: Windows | None = None) -> ConventionSpec:
+    """What a library is asked for; its tails take no rate."""
+    rate = spec.risk.risk_free_rate_daily if windows is None else windows.rate(spec.risk)
+    return ConventionSpec(confidence, spec.risk.periods_per_year, rate)
 
 
 def _tails(scenarios: FloatArray, spec: ReportSpec) -> Iterable[TailFigure]:
@@ -247,8 +254,9 @@ def _tails(scenarios: FloatArray, spec: ReportSpec) -> Iterable[TailFigure]:
     if spec.convention != "platform" and spec.horizon_sessions == 1:
         for confidence in spec.confidences:
             yield _library_tail(scenarios, spec, spec.convention, confidence)
+    sample = TailSample(np.ascontiguousarray(scenarios))
     for name in dict.fromkeys(spec.methods):
-        yield from _method_tails(scenarios, VAR_METHODS[name], spec)
+        yield from _method_tails(sample, VAR_METHODS[name], spec)
 
 
 def _library_tail(scenarios: FloatArray, spec: ReportSpec, library: Library, confidence: float) -> TailFigure:
@@ -260,17 +268,13 @@ def _library_tail(scenarios: FloatArray, spec: ReportSpec, library: Library, con
     return TailFigure(library, confidence, 1, None, var, es, unit=unit)
 
 
-def _method_tails(scenarios: FloatArray, method: VarMethod, spec: ReportSpec) -> list[TailFigure]:
+def _method_tails(sample: TailSample, method: VarMethod, spec: ReportSpec) -> list[TailFigure]:
     """The figures of a method at each confidence."""
     asked = [spec.tail_spec(method, confidence) for confidence in spec.confidences]
-    because = _why_not_asked(len(scenarios), method, asked[0])
+    because = _why_not_asked(len(sample.returns), method, asked[0])
     if because is not None:
         return [replace(_tail_row(method, one), undefined=because) for one in asked]
-    found = (
-        method.estimate_each(scenarios, asked[0], spec.confidences)
-        if spec.horizon_sessions == 1
-        else [method.estimate(scenarios, one) for one in asked]
-    )
+    found = method.estimate_sample(sample, asked[0], spec.confidences)
     return [_tail(method, one, estimate) for one, estimate in zip(asked, found, strict=True)]
 
 

@@ -8,7 +8,7 @@ from scipy.special import ndtri, stdtrit
 from pipeline.base.types import BoolArray, FloatArray
 from pipeline.risk.measures.dispersion import standard_deviation
 from pipeline.risk.measures.moments import excess_kurtosis, skewness
-from pipeline.risk.measures.student_t_fit import fit_student_t, standard_student_t_density
+from pipeline.risk.measures.student_t_fit import StudentTFit, fit_student_t, standard_student_t_density
 from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate, TailSpec
 
 
@@ -118,12 +118,11 @@ def student_t_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each; NaN where the likelihood has no maximum (`fit_student_t`).
     """
-    return fitted_student_t_tail(returns)(spec.confidence)
+    return student_t_law_tail(fit_student_t(returns))(spec.confidence)
 
 
-def fitted_student_t_tail(returns: FloatArray) -> FittedTail:
-    """`student_t_tail` at any confidence."""
-    fit = fit_student_t(returns)
+def student_t_law_tail(fit: StudentTFit) -> FittedTail:
+    """`student_t_tail` of fitted laws, at any confidence."""
     freedom = fit.degrees_of_freedom
 
     def at(confidence: float) -> TailEstimate:

@@ -32,7 +32,7 @@ def beta(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
 
 
 def jensen_alpha(
-    returns: FloatArray, benchmark: FloatArray, risk_free_rate_daily: float, periods_per_year: int
+    returns: FloatArray, benchmark: FloatArray, risk_free_rate_daily: float | FloatArray, periods_per_year: int
 ) -> FloatArray:
     """Intercept of the regression of excess returns on those of the benchmark (Jensen 1968), annualised.
 
@@ -43,15 +43,17 @@ def jensen_alpha(
     ----------
     returns, benchmark
         (..., n) simple returns on the same sessions.
+    risk_free_rate_daily
+        One rate, or (..., n) a rate of each session. By one rate the slope is that of the returns themselves.
 
     Returns
     -------
     FloatArray
-        (...) fraction per year; NaN where the benchmark does not vary.
+        (...) fraction per year; NaN where the benchmark does not vary, and where a rate is NaN.
     """
-    excess = np.mean(returns - risk_free_rate_daily, axis=-1)
-    benchmark_excess = np.mean(benchmark - risk_free_rate_daily, axis=-1)
-    alpha: FloatArray = (excess - beta(returns, benchmark) * benchmark_excess) * periods_per_year
+    excess, benchmark_excess = returns - risk_free_rate_daily, benchmark - risk_free_rate_daily
+    slope = beta(excess, benchmark_excess) if np.ndim(risk_free_rate_daily) else beta(returns, benchmark)
+    alpha: FloatArray = (np.mean(excess, axis=-1) - slope * np.mean(benchmark_excess, axis=-1)) * periods_per_year
     return alpha
 
 

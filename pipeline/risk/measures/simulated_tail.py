@@ -1,34 +1,28 @@
-"""Value at risk and expected shortfall of simulated sessions, with their standard errors.
-
-Random numbers come from numpy's Philox, which is counter-based and keyed by the seed alone. Every window is given
-the same numbers, so a window's figures do not depend on the windows computed with it, and differences
-between windows are not noise of the draw; nor does the error of a rolling series average out.
-"""
+"""Value at risk and expected shortfall of simulated sessions, with their standard errors."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.dispersion import standard_deviation
 from pipeline.risk.measures.errors import MeasureInputError
-from pipeline.risk.measures.student_t_fit import fit_student_t
-from pipeline.risk.measures.tail import quantile_rank
+from pipeline.risk.measures.simulated_losses import SMALLEST_UNIFORM, compounded, generator_of, losses_tail
+from pipeline.risk.measures.standard_tail import gaussian_standard_tail
+from pipeline.risk.measures.tail_sample import TailSample
 from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate, TailSpec
 
 _SYMMETRY_TOLERANCE = 1e-10
-_BLOCK = 2**20
-"""Simulated returns held at a time: 8 MiB."""
 
 
 def monte_carlo_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     """Of independent sessions drawn from `TailSpec.law` fitted to the window, compounded over the horizon.
 
-    Student-t by maximum likelihood, or normal with the sample's mean and standard deviation (ddof 1).
+    Student-t by maximum likelihood, or normal with the sample's mean and standard deviation (ddof 1). Each of the
+    `TailSpec.paths` of one session is the law's quantile at a uniform number (`standard_tail`); several sessions are
+    drawn by the polar method.
 
     Parameters
     ----------
@@ -40,25 +34,29 @@ def monte_carlo_tail(returns: FloatArray, spec: TailSpec) -> TailEstimate:
     TailEstimate
         (...) each, with the standard errors of the simulation; NaN where the fit is undefined.
     """
-    return fitted_monte_carlo_tail(returns, spec)(spec.confidence)
+    fitted = monte_carlo_paths_tail if spec.horizon_sessions > 1 else fitted_monte_carlo_tail
+    return fitted(TailSample(returns), spec)(spec.confidence)
 
 
-def fitted_monte_carlo_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
-    """`monte_carlo_tail` at any confidence; the law is fitted once, and drawn from again each time."""
-    rows = returns.reshape(-1, returns.shape[-1])
-    law, shocks = _Law.of(rows, spec), _Shocks(spec)
-    block = max(1, _BLOCK // spec.paths)
+def fitted_monte_carlo_tail(sample: TailSample, spec: TailSpec) -> FittedTail:
+    """`monte_carlo_tail` of one session at any confidence: the tail of a standard law, moved and stretched."""
+    law = _Law.of(sample, spec)
 
     def at(confidence: float) -> TailEstimate:
-        blocks = (slice(first, first + block) for first in range(0, len(rows), block))
-        parts = [losses_tail(_earned(law.part(part), spec, shocks), confidence) for part in blocks]
-        if not parts:
-            empty = np.empty(returns.shape[:-1])
-            return TailEstimate(empty, empty, empty, empty)
-        columns = zip(*((p.var, p.es, p.var_standard_error, p.es_standard_error) for p in parts), strict=True)
-        return TailEstimate(*(np.concatenate(column) for column in columns)).reshaped(returns.shape[:-1])
+        is_normal = law.degrees_of_freedom is None
+        standard = gaussian_standard_tail(spec, confidence) if is_normal else sample.simulated(spec, confidence)
+        return standard.times(law.scale).lowered_by(law.location)
 
     return at
+
+
+def monte_carlo_paths_tail(sample: TailSample, spec: TailSpec) -> FittedTail:
+    """`monte_carlo_tail` of several sessions at any confidence, from the same paths."""
+    shape = sample.returns.shape[:-1]
+    law, shocks = _Law.of(sample, spec), _Shocks(spec)
+    rows = [_earned(law.row(row), spec, shocks) for row in np.ndindex(shape)]
+    earned = np.stack(rows) if rows else np.empty((0, spec.paths))
+    return lambda confidence: losses_tail(earned, confidence).reshaped(shape)
 
 
 def portfolio_monte_carlo_tail(
@@ -94,7 +92,7 @@ def portfolio_monte_carlo_tail(
     root = _cholesky(weights, mean, covariance)
     if spec.law == "student_t" and not degrees_of_freedom > 2.0:
         raise MeasureInputError(f"degrees_of_freedom={degrees_of_freedom}: give more than 2, so that a variance exists")
-    generator = _generator(spec.seed)
+    generator = generator_of(spec.seed)
     wealth = np.ones((spec.paths, len(weights)))
     for _ in range(spec.horizon_sessions):
         shocks = generator.standard_normal((spec.paths, len(weights))) @ root.T
@@ -105,103 +103,62 @@ def portfolio_monte_carlo_tail(
     return losses_tail((wealth - 1.0) @ weights, spec.confidence)
 
 
-def losses_tail(earned: FloatArray, confidence: float) -> TailEstimate:
-    """Figures of simulated returns (..., paths) as `historical_var` and `historical_es`, with standard errors.
-
-    ES is VaR plus the mean excess over it / (1-α), the objective of Rockafellar & Uryasev (2002) at its minimum: one
-    partial sort serves all four figures. The error of ES is that of the mean excess; that of VaR is half the
-    distance between the order statistics one standard deviation of the rank to either side (Serfling 1980,
-    section 2.6; Glasserman 2003, section 9.1).
-    """
-    paths = earned.shape[-1]
-    rank, spread = quantile_rank(paths, confidence), math.sqrt(paths * confidence * (1.0 - confidence))
-    low, high = max(1, math.floor(rank - spread)), min(paths, math.ceil(rank + spread))
-    tail = np.sort(np.partition(-earned, low - 1, axis=-1)[..., low - 1 :], axis=-1)
-    var = tail[..., rank - low]
-    var_error = (tail[..., high - low] - tail[..., 0]) * (spread / (high - low))
-    excess = tail[..., rank - low :] - var[..., None]
-    mean, square = np.sum(excess, axis=-1) / paths, np.sum(excess * excess, axis=-1) / paths
-    es_error = np.sqrt(np.maximum(square - mean * mean, 0.0) / paths) / (1.0 - confidence)
-    return TailEstimate(var, var + mean / (1.0 - confidence), var_error, es_error)
-
-
-def compounded(wealth: FloatArray, earned: FloatArray) -> FloatArray:
-    """Wealth after a session; it cannot fall below 0, whatever the tail of the law says."""
-    grown: FloatArray = wealth * np.maximum(1.0 + earned, 0.0)
-    return grown
-
-
-def gaussian_shocks(spec: TailSpec) -> FloatArray:
-    """(horizon, paths) standard normal numbers of a seed."""
-    shocks: FloatArray = ndtri(uniform_draws(spec))
-    return shocks
-
-
-def uniform_draws(spec: TailSpec) -> FloatArray:
-    """(horizon, paths) numbers in (0, 1) of a seed."""
-    draws = _generator(spec.seed).random((spec.horizon_sessions, spec.paths))
-    # The generator's lowest value is 0, whose quantile is infinite.
-    return np.maximum(draws, 2.0**-54)
-
-
 class _Shocks:
     """Standard shocks of either law from one set of uniform numbers.
 
     Student-t by the polar method of Bailey (1994), "Polar generation of random variates with the
-    t-distribution", Math. Comp. 62: √(ν(w^(-2/ν)-1)) cos θ, of which ν alone differs between windows.
+    t-distribution", Math. Comp. 62: √(ν(w^(-2/ν)-1)) cos θ, of which ν alone differs between windows. A quantile at
+    each number would take ten times as long.
     """
 
     def __init__(self, spec: TailSpec) -> None:
-        generator = _generator(spec.seed)
+        generator = generator_of(spec.seed)
         shape = (spec.horizon_sessions, spec.paths)
-        self._log_radius = np.log(np.maximum(generator.random(shape), 2.0**-54))
+        self._log_radius = np.log(np.maximum(generator.random(shape), SMALLEST_UNIFORM))
         self._cosine = np.cos(2.0 * np.pi * generator.random(shape))
 
-    def student_t(self, session: int, freedom: FloatArray) -> FloatArray:
-        """(m, paths) for (m,) degrees of freedom."""
-        column = freedom[:, None]
-        radius = np.sqrt(column * np.expm1(self._log_radius[session] * (-2.0 / column)))
+    def student_t(self, session: int, freedom: float) -> FloatArray:
+        """(paths,) of the law with these degrees of freedom."""
+        radius = np.sqrt(freedom * np.expm1(self._log_radius[session] * (-2.0 / freedom)))
         shocks: FloatArray = radius * self._cosine[session]
         return shocks
 
     def gaussian(self, session: int) -> FloatArray:
-        """(1, paths): Box & Muller (1958), the limit of the above for ν → ∞."""
+        """(paths,): Box & Muller (1958), the limit of the above for ν → ∞."""
         shocks: FloatArray = np.sqrt(-2.0 * self._log_radius[session]) * self._cosine[session]
-        return shocks[None]
+        return shocks
 
 
 @dataclass(frozen=True, slots=True)
 class _Law:
-    """What is drawn from for each window, (m,) each; a normal law has no degrees of freedom."""
+    """What is drawn from for each window, (...) each; a normal law has no degrees of freedom."""
 
     location: FloatArray
     scale: FloatArray
     degrees_of_freedom: FloatArray | None
 
     @classmethod
-    def of(cls, rows: FloatArray, spec: TailSpec) -> _Law:
-        """Fit `TailSpec.law` to windows (m, n)."""
+    def of(cls, sample: TailSample, spec: TailSpec) -> _Law:
+        """`TailSpec.law` of each window."""
         if spec.law == "gaussian":
-            return cls(np.mean(rows, axis=-1), standard_deviation(rows), None)
-        fit = fit_student_t(rows)
+            return cls(np.mean(sample.returns, axis=-1), standard_deviation(sample.returns), None)
+        fit = sample.student_t
         return cls(fit.location, fit.scale, fit.degrees_of_freedom)
 
-    def part(self, rows: slice) -> _Law:
-        """The laws of some of the windows."""
-        freedom = None if self.degrees_of_freedom is None else self.degrees_of_freedom[rows]
-        return _Law(self.location[rows], self.scale[rows], freedom)
+    def row(self, row: tuple[int, ...]) -> tuple[float, float, float | None]:
+        """Location, scale and degrees of freedom of one window."""
+        freedom = None if self.degrees_of_freedom is None else float(self.degrees_of_freedom[row])
+        return float(self.location[row]), float(self.scale[row]), freedom
 
 
-def _earned(law: _Law, spec: TailSpec, shocks: _Shocks) -> FloatArray:
-    """(m, paths) simulated returns over the horizon."""
-    freedom = law.degrees_of_freedom
-    wealth = np.ones((len(law.location), spec.paths))
-    earned = wealth
+def _earned(law: tuple[float, float, float | None], spec: TailSpec, shocks: _Shocks) -> FloatArray:
+    """(paths,) simulated returns over the horizon."""
+    location, scale, freedom = law
+    wealth = np.ones(spec.paths)
     for session in range(spec.horizon_sessions):
         shock = shocks.gaussian(session) if freedom is None else shocks.student_t(session, freedom)
-        earned = law.location[:, None] + law.scale[:, None] * shock
-        wealth = compounded(wealth, earned) if spec.horizon_sessions > 1 else wealth
-    return earned if spec.horizon_sessions == 1 else wealth - 1.0
+        wealth = compounded(wealth, location + scale * shock)
+    return wealth - 1.0
 
 
 def _cholesky(weights: FloatArray, mean: FloatArray, covariance: FloatArray) -> FloatArray:
@@ -224,7 +181,3 @@ def _cholesky(weights: FloatArray, mean: FloatArray, covariance: FloatArray) -> 
         raise MeasureInputError(
             "covariance: not positive definite; shrink it (Ledoit & Wolf) or repair it (Higham)"
         ) from None
-
-
-def _generator(seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=seed))

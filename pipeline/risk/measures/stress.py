@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.errors import MeasureInputError
+from pipeline.risk.measures.panels import require_symmetric
 
 StressKind: TypeAlias = Literal["historical", "hypothetical", "reverse"]
 
@@ -198,15 +199,11 @@ def require_covariance(covariance: FloatArray, size: int, field: str = "covarian
         For another shape than ``(size, size)``, NaN, infinity, asymmetry or an eigenvalue below 0 by more than
         rounding.
     """
-    if covariance.shape != (size, size):
+    symmetric = require_symmetric(covariance, field)
+    if len(symmetric) != size:
         raise MeasureInputError(f"{field}: shape {covariance.shape}; give ({size}, {size}), in the order of the rest")
-    if not np.isfinite(covariance).all():
-        raise MeasureInputError(f"{field}: NaN or infinite; estimate it from sessions that are complete")
-    scale = float(np.abs(covariance).max())
-    if np.abs(covariance - covariance.T).max() > 1e-10 * scale:
-        raise MeasureInputError(f"{field}: not symmetric; give the whole matrix, not a triangle")
-    eigenvalues = np.linalg.eigvalsh(covariance).astype(np.float64, copy=False)
-    if eigenvalues[0] < -1e-10 * scale:
+    eigenvalues = np.linalg.eigvalsh(symmetric).astype(np.float64, copy=False)
+    if eigenvalues[0] < -1e-10 * np.abs(symmetric).max():
         raise MeasureInputError(
             f"{field}: not positive semidefinite (smallest eigenvalue {eigenvalues[0]:.3g}); repair it first"
         )

@@ -18,7 +18,7 @@ from pipeline.risk.measures.stress_historical import (
     PricePanel,
     rows_of_window,
 )
-from pipeline.risk.measures.windows import rolling, simple_returns
+from pipeline.risk.measures.windows import simple_returns
 
 BETA_SESSIONS = 252
 """Returns behind a proxy's beta."""
@@ -124,9 +124,14 @@ def trailing_betas(close: FloatArray, benchmark_close: FloatArray, rows: IntArra
     full = returns_before >= BETA_SESSIONS
     if full.any():
         ends = returns_before[full] - BETA_SESSIONS
-        own = rolling(simple_returns(close[shared]), BETA_SESSIONS)[ends]
-        betas[full] = beta(own, rolling(simple_returns(benchmark_close[shared]), BETA_SESSIONS)[ends])
+        betas[full] = beta(*(_windows(prices[shared], ends) for prices in (close, benchmark_close)))
     return betas
+
+
+def _windows(close: FloatArray, starts: IntArray) -> FloatArray:
+    """(m, 252) returns from some positions on; contiguous, so that each row is summed by itself."""
+    returns = np.lib.stride_tricks.sliding_window_view(simple_returns(close), BETA_SESSIONS)
+    return np.ascontiguousarray(returns[starts])
 
 
 def replay_sessions(paths: WindowPaths, columns: IntArray, weights: FloatArray, betas: FloatArray) -> Replays:

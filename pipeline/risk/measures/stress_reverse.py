@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import stdtr
 
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.errors import MeasureInputError
@@ -158,14 +157,23 @@ def student_t_loss_probability(loss: float, volatility: float, degrees_of_freedo
         raise MeasureInputError(
             f"degrees_of_freedom={degrees_of_freedom}: give a finite number above 2, where the variance exists"
         )
+    # Here and not above: nothing else of this module needs scipy, and it takes long to import.
+    from scipy.special import stdtr  # noqa: PLC0415
+
     scale = volatility * math.sqrt((degrees_of_freedom - 2.0) / degrees_of_freedom)
     return float(stdtr(degrees_of_freedom, -loss / scale))
 
 
-def _most_likely_move(weights: FloatArray, covariance: FloatArray, loss: float, field: str) -> tuple[FloatArray, float]:
-    """The move r = -X Σw / (wᵀΣw) and the volatility √(wᵀΣw)."""
-    if not (math.isfinite(loss) and loss > 0.0):
-        raise MeasureInputError(f"loss={loss}: give the fraction to lose, above 0, such as 0.2 for 20 %")
+def most_likely_direction(
+    weights: FloatArray, covariance: FloatArray, field: str = "covariance"
+) -> tuple[FloatArray, float]:
+    """Σw and wᵀΣw: the most likely move that loses X is -X times the first over the second.
+
+    Raises
+    ------
+    NoVarianceError, SingularCovarianceError, MeasureInputError
+        As `reverse_stress`, but for the loss.
+    """
     largest = float(require_covariance(covariance, len(weights), field)[-1])
     covariances = covariance @ weights
     variance = math.fsum((weights * covariances).tolist())
@@ -175,6 +183,14 @@ def _most_likely_move(weights: FloatArray, covariance: FloatArray, loss: float, 
             " estimate the covariance from more sessions"
         )
     _require_in_range(weights, covariance, field)
+    return covariances, variance
+
+
+def _most_likely_move(weights: FloatArray, covariance: FloatArray, loss: float, field: str) -> tuple[FloatArray, float]:
+    """The move r = -X Σw / (wᵀΣw) and the volatility √(wᵀΣw)."""
+    if not (math.isfinite(loss) and loss > 0.0):
+        raise MeasureInputError(f"loss={loss}: give the fraction to lose, above 0, such as 0.2 for 20 %")
+    covariances, variance = most_likely_direction(weights, covariance, field)
     move: FloatArray = covariances * (-loss / variance)
     return move, math.sqrt(variance)
 

@@ -107,8 +107,8 @@ def volatility_shift(
 
 
 def scaled_deviations(scenarios: FloatArray, scale: float) -> FloatArray:
-    """(n,) scenarios with the same mean and `scale` times the deviation from it; scale 1 leaves every bit."""
-    mean = np.mean(scenarios)
+    """(..., n) scenarios with the same mean and `scale` times the deviation from it; scale 1 leaves every bit."""
+    mean = np.mean(scenarios, axis=-1, keepdims=True)
     # Written as a difference to the scenarios, not to the mean, so that scale 1 adds exactly nothing.
     scaled: FloatArray = scenarios + (scale - 1.0) * (scenarios - mean)
     return scaled
@@ -137,8 +137,8 @@ def correlation_shift(
     if not 0.5 < confidence < 1.0:
         raise MeasureInputError(f"confidence={confidence}: give a fraction between 0.5 and 1, such as 0.99")
     require_covariance(covariance, len(positions.symbols))
-    before = _volatility(positions.weights, covariance)
-    after = _volatility(positions.weights, shifted_covariance(covariance, shift))
+    before = portfolio_volatility(positions.weights, covariance)
+    after = portfolio_volatility(positions.weights, shifted_covariance(covariance, shift))
     quantile = NormalDist().inv_cdf(confidence)
     return CorrelationShift(shift, confidence, horizon_sessions, before, after, quantile * before, quantile * after)
 
@@ -169,6 +169,7 @@ def shifted_covariance(covariance: FloatArray, shift: float) -> FloatArray:
     return shifted
 
 
-def _volatility(weights: FloatArray, covariance: FloatArray) -> float:
+def portfolio_volatility(weights: FloatArray, covariance: FloatArray) -> float:
+    """√(wᵀΣw): standard deviation of the portfolio over the covariance's horizon."""
     # Rounding can leave a hedged portfolio's variance an ulp below 0.
     return math.sqrt(max(float(weights @ covariance @ weights), 0.0))

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import HeldPortfolio, scenario_windows
+from pipeline.risk.measures.tail_sample import RollingSample, TailSample
 from pipeline.risk.measures.tail_spec import TailEstimate, TailSpec
 from pipeline.risk.measures.value_at_risk import VAR_METHODS, VarMethod
 
@@ -17,11 +18,6 @@ PUBLISHED_WINDOW_SESSIONS = 500
 """Two years: a 99 % tail of five returns."""
 
 PUBLISHED_CONFIDENCES = (0.95, 0.975, 0.99)
-
-MONTH_END_METHODS = ("student_t", "monte_carlo")
-"""Published at the last session of each month only: 0.15 and 0.7 ms a window and all confidences, the others 0.01."""
-
-DAILY_METHODS = tuple(name for name in VAR_METHODS if name not in MONTH_END_METHODS)
 
 _ROWS_AT_A_TIME = 512
 """Windows estimated together: 2 MiB, which stay in the cache."""
@@ -47,11 +43,12 @@ class TailForecasts:
     es: FloatArray
 
 
-def tail_forecasts(held: HeldPortfolio, rows: slice, month_ends: IntArray) -> Iterator[TailForecasts]:
+def tail_forecasts(held: HeldPortfolio, rows: slice) -> Iterator[TailForecasts]:
     """Every method's figures of the session after each of `rows`.
 
     They come from what the weights at the close of that session would have earned over the
-    `PUBLISHED_WINDOW_SESSIONS` up to it: the bits of a row depend on neither earlier nor later history.
+    `PUBLISHED_WINDOW_SESSIONS` up to it: the bits of a row depend on neither earlier nor later history. Those of
+    ``monte_carlo`` are of the `TailSpec.paths` and the seed that a spec has by default, the same for every row.
 
     Parameters
     ----------
@@ -59,8 +56,6 @@ def tail_forecasts(held: HeldPortfolio, rows: slice, month_ends: IntArray) -> It
         With t-1 returns; row i of the t sessions follows return i-1.
     rows
         Positions among the t, from `PUBLISHED_WINDOW_SESSIONS` on.
-    month_ends
-        Sorted positions on which `MONTH_END_METHODS` have figures, those outside of `rows` left out.
 
     Yields
     ------
@@ -71,12 +66,9 @@ def tail_forecasts(held: HeldPortfolio, rows: slice, month_ends: IntArray) -> It
         block = np.arange(first, min(first + _ROWS_AT_A_TIME, rows.stop))
         span = slice(first - PUBLISHED_WINDOW_SESSIONS, int(block[-1]))
         scenarios = scenario_windows(held.part(span), PUBLISHED_WINDOW_SESSIONS)
-        for method in DAILY_METHODS:
-            yield _forecasts(method, block, scenarios)
-        ends = np.intersect1d(block, month_ends)
-        if len(ends):
-            for method in MONTH_END_METHODS:
-                yield _forecasts(method, ends, scenarios[ends - first])
+        sample = RollingSample(scenarios)
+        for method in VAR_METHODS:
+            yield _forecasts(method, block, sample)
 
 
 def held_forecasts(
@@ -112,7 +104,7 @@ def held_forecasts(
     return TailEstimate(np.concatenate([part.var for part in parts]), np.concatenate([part.es for part in parts]))
 
 
-def _forecasts(method: str, rows: IntArray, scenarios: FloatArray) -> TailForecasts:
+def _forecasts(method: str, rows: IntArray, sample: TailSample) -> TailForecasts:
     spec = TailSpec(PUBLISHED_CONFIDENCES[0])
-    made: tuple[TailEstimate, ...] = VAR_METHODS[method].estimate_each(scenarios, spec, PUBLISHED_CONFIDENCES)
+    made: tuple[TailEstimate, ...] = VAR_METHODS[method].estimate_sample(sample, spec, PUBLISHED_CONFIDENCES)
     return TailForecasts(method, rows, np.stack([e.var for e in made]), np.stack([e.es for e in made]))

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from pipeline.base.types import FloatArray
+from pipeline.risk.measures.dispersion import RISKMETRICS_DECAY
 from pipeline.risk.measures.errors import MeasureInputError
 
 Scaling: TypeAlias = Literal["overlapping", "square_root_of_time", "simulation"]
@@ -19,9 +20,6 @@ SCALINGS: tuple[Scaling, ...] = ("overlapping", "square_root_of_time", "simulati
 
 Law: TypeAlias = Literal["student_t", "gaussian"]
 """The distribution that Monte Carlo draws from."""
-
-RISKMETRICS_DECAY = 0.94
-"""J. P. Morgan/Reuters, RiskMetrics Technical Document, 4th edition (1996), chapter 5: daily data."""
 
 MINIMUM_PATHS = 1_000
 
@@ -97,9 +95,13 @@ class TailEstimate:
         # A flat or closed-form tail can round to an ulp below the value at risk.
         object.__setattr__(self, "es", np.maximum(self.es, self.var))
 
-    def times(self, factor: float) -> TailEstimate:
-        """Every figure multiplied by a positive factor."""
+    def times(self, factor: float | FloatArray) -> TailEstimate:
+        """Every figure multiplied by a factor of 0 or more."""
         return self._each(lambda values: values * factor)
+
+    def lowered_by(self, gain: FloatArray) -> TailEstimate:
+        """The losses after a certain gain; the errors stay."""
+        return TailEstimate(self.var - gain, self.es - gain, self.var_standard_error, self.es_standard_error)
 
     def reshaped(self, shape: tuple[int, ...]) -> TailEstimate:
         """Every figure in another shape."""

@@ -17,11 +17,11 @@ from pipeline.base.types import FloatArray
 from pipeline.risk.measures import filtered_tail, parametric_tail, simulated_tail
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.tail import fitted_historical_tail
+from pipeline.risk.measures.tail_sample import TailSample
 from pipeline.risk.measures.tail_spec import FittedTail, Scaling, TailEstimate, TailSpec
 from pipeline.risk.measures.windows import require_returns, rolling
 
-Estimator: TypeAlias = Callable[[FloatArray, TailSpec], TailEstimate]
-Fitter: TypeAlias = Callable[[FloatArray, TailSpec], FittedTail]
+Fitter: TypeAlias = Callable[[TailSample, TailSpec], FittedTail]
 
 _ROWS_AT_A_TIME = 512
 """Windows estimated together: a few MiB, which stay in the cache."""
@@ -36,13 +36,7 @@ class VarMethod:
     name
         As in fields and documents.
     fit_session
-        From windows (..., n) of returns to the figures of one period of the same length, at any confidence.
-    estimate_paths
-        From windows of one-session returns to the figures of a compounded simulated horizon; None if the
-        method does not simulate.
-    overlapping
-        Whether `fit_session` may be given overlapping returns of several sessions. Not where it models how
-        volatility follows from one session to the next.
+        From windows of returns to the figures of one period of the same length, at any confidence.
     minimum_sessions
         Returns without which there is no figure.
     description
@@ -51,23 +45,29 @@ class VarMethod:
         Where the formula is published.
     undefined_because
         Why the figures may be NaN; None if they never are.
+    simulate
+        From windows of one-session returns to the figures of a compounded simulated horizon, at any confidence;
+        None if the method does not simulate.
+    overlapping
+        Whether `fit_session` may be given overlapping returns of several sessions. Not where it models how
+        volatility follows from one session to the next.
     """
 
     name: str
     fit_session: Fitter
-    estimate_paths: Estimator | None
-    overlapping: bool
     minimum_sessions: int
     description: str
     source: str
     undefined_because: str | None = None
+    simulate: Fitter | None = None
+    overlapping: bool = True
 
     @property
     def scalings(self) -> tuple[Scaling, ...]:
         """How this method reaches several sessions."""
         offered: list[Scaling] = ["overlapping"] if self.overlapping else []
         offered += ["square_root_of_time"]
-        offered += ["simulation"] if self.estimate_paths is not None else []
+        offered += ["simulation"] if self.simulate is not None else []
         return tuple(offered)
 
     def estimate(self, returns: FloatArray, spec: TailSpec) -> TailEstimate:
@@ -110,8 +110,34 @@ class VarMethod:
         tuple of TailEstimate
             One a confidence, with the bits of `estimate` at it.
         """
-        at = self.fit_session(returns, replace(spec, horizon_sessions=1))
-        return tuple(at(confidence) for confidence in confidences)
+        return self.estimate_sample(TailSample(returns), replace(spec, horizon_sessions=1), confidences)
+
+    def estimate_sample(
+        self, sample: TailSample, spec: TailSpec, confidences: Sequence[float]
+    ) -> tuple[TailEstimate, ...]:
+        """The figures over the horizon at several confidences, from one fit and the same paths.
+
+        Parameters
+        ----------
+        sample
+            Windows of `returns_needed` returns or more; other methods may look at them too.
+        spec
+            Its confidence is not used; its scaling is one of `scalings`.
+
+        Returns
+        -------
+        tuple of TailEstimate
+            One a confidence.
+        """
+        sessions, session = spec.horizon_sessions, replace(spec, horizon_sessions=1)
+        if sessions > 1 and spec.scaling == "simulation" and self.simulate is not None:
+            at = self.simulate(sample, spec)
+        elif sessions > 1 and spec.scaling == "overlapping":
+            at = self.fit_session(TailSample(overlapping_returns(sample.returns, sessions)), session)
+        else:
+            at = self.fit_session(sample, session)
+        is_scaled = sessions > 1 and spec.scaling == "square_root_of_time"
+        return tuple(at(alpha).scaled_to(sessions) if is_scaled else at(alpha) for alpha in confidences)
 
     def require(self, spec: TailSpec) -> None:
         """Refuse a way to several sessions that the method does not have."""
@@ -127,13 +153,7 @@ class VarMethod:
         return self.minimum_sessions + overlap
 
     def _estimated(self, returns: FloatArray, spec: TailSpec) -> TailEstimate:
-        if spec.horizon_sessions > 1 and spec.scaling == "simulation" and self.estimate_paths is not None:
-            return self.estimate_paths(returns, spec)
-        session = replace(spec, horizon_sessions=1)
-        if spec.horizon_sessions > 1 and spec.scaling == "overlapping":
-            return self.fit_session(overlapping_returns(returns, spec.horizon_sessions), session)(spec.confidence)
-        estimate = self.fit_session(returns, session)(spec.confidence)
-        return estimate if spec.horizon_sessions == 1 else estimate.scaled_to(spec.horizon_sessions)
+        return self.estimate_sample(TailSample(returns), spec, (spec.confidence,))[0]
 
 
 def overlapping_returns(returns: FloatArray, horizon_sessions: int) -> FloatArray:
@@ -209,30 +229,33 @@ def _require_rows(returns: FloatArray, needed: int, window_sessions: int, rows: 
         )
 
 
+def _of_returns(fit: Callable[[FloatArray], FittedTail]) -> Fitter:
+    """A fit that takes neither parameters nor what others have fitted."""
+    return lambda sample, _: fit(sample.returns)
+
+
+def _with_parameters(fit: Callable[[FloatArray, TailSpec], FittedTail]) -> Fitter:
+    return lambda sample, spec: fit(sample.returns, spec)
+
+
 _METHODS = (
     VarMethod(
         name="historical",
-        fit_session=lambda returns, _: fitted_historical_tail(returns),
-        estimate_paths=None,
-        overlapping=True,
+        fit_session=_of_returns(fitted_historical_tail),
         minimum_sessions=1,
         description="The loss that past returns exceeded as rarely as asked, each counting the same.",
         source="Order statistic ⌈αn⌉; Rockafellar & Uryasev (2002), proposition 8",
     ),
     VarMethod(
         name="gaussian",
-        fit_session=lambda returns, _: parametric_tail.fitted_gaussian_tail(returns),
-        estimate_paths=None,
-        overlapping=True,
+        fit_session=_of_returns(parametric_tail.fitted_gaussian_tail),
         minimum_sessions=2,
         description="The tail of a normal law with the sample's mean and standard deviation.",
         source="McNeil, Frey & Embrechts (2015), section 2.3",
     ),
     VarMethod(
         name="cornish_fisher",
-        fit_session=lambda returns, _: parametric_tail.fitted_cornish_fisher_tail(returns),
-        estimate_paths=None,
-        overlapping=True,
+        fit_session=_of_returns(parametric_tail.fitted_cornish_fisher_tail),
         minimum_sessions=4,
         description="The normal tail bent by skewness and kurtosis, where the bent law exists.",
         source="Cornish & Fisher (1938); Zangari (1996); domain and ES: Maillard (2012)",
@@ -240,9 +263,7 @@ _METHODS = (
     ),
     VarMethod(
         name="student_t",
-        fit_session=lambda returns, _: parametric_tail.fitted_student_t_tail(returns),
-        estimate_paths=None,
-        overlapping=True,
+        fit_session=lambda sample, _: parametric_tail.student_t_law_tail(sample.student_t),
         minimum_sessions=30,
         description="The tail of a Student-t law fitted by maximum likelihood.",
         source="McNeil, Frey & Embrechts (2015), section 2.3; fit: Lange, Little & Taylor (1989)",
@@ -250,8 +271,8 @@ _METHODS = (
     ),
     VarMethod(
         name="ewma",
-        fit_session=filtered_tail.fitted_ewma_tail,
-        estimate_paths=filtered_tail.ewma_paths_tail,
+        fit_session=_with_parameters(filtered_tail.fitted_ewma_tail),
+        simulate=_with_parameters(filtered_tail.ewma_paths_tail),
         overlapping=False,
         minimum_sessions=filtered_tail.WARM_UP_SESSIONS,
         description="The tail of a normal law with mean 0 and exponentially weighted volatility.",
@@ -259,8 +280,8 @@ _METHODS = (
     ),
     VarMethod(
         name="filtered_historical",
-        fit_session=filtered_tail.fitted_filtered_historical_tail,
-        estimate_paths=filtered_tail.filtered_historical_paths_tail,
+        fit_session=_with_parameters(filtered_tail.fitted_filtered_historical_tail),
+        simulate=_with_parameters(filtered_tail.filtered_historical_paths_tail),
         overlapping=False,
         minimum_sessions=3 * filtered_tail.WARM_UP_SESSIONS,
         description="Past returns rescaled from the volatility of their day to today's.",
@@ -269,11 +290,14 @@ _METHODS = (
     VarMethod(
         name="monte_carlo",
         fit_session=simulated_tail.fitted_monte_carlo_tail,
-        estimate_paths=simulated_tail.monte_carlo_tail,
+        simulate=simulated_tail.monte_carlo_paths_tail,
         overlapping=False,
         minimum_sessions=30,
-        description="The tail of simulated sessions from a law fitted to the window, with its standard error.",
-        source="Glasserman (2003), chapter 9; draws: Bailey (1994)",
+        description=(
+            "The tail of simulated sessions, 10,000 unless asked otherwise, from the law of student_t, with its"
+            " standard error."
+        ),
+        source="Glasserman (2003), chapter 9; one session by inversion, several by Bailey (1994)",
         undefined_because="most_returns_are_equal",
     ),
 )

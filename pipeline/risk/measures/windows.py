@@ -28,7 +28,7 @@ class RiskSpec:
     periods_per_year
         Returns per year, for annualising.
     risk_free_rate_annual
-        Annual effective rate, as a fraction.
+        Annual effective rate, as a fraction; where windows carry rates of their own, these count.
     """
 
     window_sessions: int = 252
@@ -64,11 +64,18 @@ class Windows:
         an instrument; differs for a portfolio whose holdings drift.
     benchmark
         (..., n) returns of the benchmark on the same sessions, or None.
+    risk_free
+        (..., n) risk-free rates of the same sessions, NaN where unknown; None for the rate of the spec.
     """
 
     returns: FloatArray
     scenarios: FloatArray
     benchmark: FloatArray | None = None
+    risk_free: FloatArray | None = None
+
+    def rate(self, spec: RiskSpec) -> float | FloatArray:
+        """The risk-free rate of a session: (..., n), or one for all."""
+        return spec.risk_free_rate_daily if self.risk_free is None else self.risk_free
 
 
 def simple_returns(close: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 
 import dagster as dg
@@ -14,6 +15,7 @@ from pipeline.base.types import MonthRange
 from pipeline.orchestration.table_assets import SECONDS_METADATA
 from pipeline.risk.assets import covariance
 from pipeline.risk.measures.position_parts import position_parts
+from pipeline.store.covariances import read_newest_covariance
 from pipeline.store.instruments import find_instruments, read_instruments
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -68,10 +70,9 @@ def test_the_whole_history(platform: Platform) -> None:
     ))  # fmt: skip
 
     # Twenty stocks and the index from the first month with 252 returns; the funds began on 2014-01-02.
-    counts = platform.rows("SELECT session, count(*) FROM covariance GROUP BY 1 ORDER BY 1")
-    assert (counts[0], counts[-1]) == ((date(1990, 12, 31), 21 * 22 // 2), (date(2022, 12, 28), 26 * 27 // 2))
+    counts = platform.rows("SELECT session, instrument_count FROM covariance ORDER BY 1")
+    assert (counts[0], counts[-1]) == ((date(1990, 12, 31), 21), (date(2022, 12, 28), 26))
     assert len(counts) == 385
-    assert platform.rows("SELECT count(*) FROM covariance WHERE instrument_id > other_instrument_id") == [(0,)]
     assert platform.rows("SELECT min(session), count(DISTINCT session) FROM factor_exposure") == [
         (date(2015, 1, 30), 96)
     ]
@@ -132,13 +133,16 @@ def test_figures_are_those_of_numpy_and_scikit_learn(platform: Platform) -> None
 
     shrunk, _ = ledoit_wolf(returns)
     place = {number: row for row, number in enumerate(panel.instrument_ids.tolist())}
-    rows = platform.rows("SELECT instrument_id, other_instrument_id, covariance, correlation FROM covariance")
-    assert len(rows) == 351
-    for one, other, value, correlation in rows:
-        expected = shrunk[place[one], place[other]]
-        assert value == pytest.approx(expected, rel=1e-10)
-        scale = np.sqrt(shrunk[place[one], place[one]] * shrunk[place[other], place[other]])
-        assert correlation == pytest.approx(expected / scale, rel=1e-10)
+    with platform.database.connect() as connection:
+        matrix = read_newest_covariance(connection, "ledoit_wolf", None)
+    order = [place[number] for number in matrix.ids]
+    assert len(order) == 26
+    np.testing.assert_allclose(matrix.matrix, shrunk[np.ix_(order, order)], rtol=1e-10)
+    scale = np.sqrt(np.outer(np.diag(shrunk), np.diag(shrunk)))
+    pairs = (shrunk / scale)[np.tril_indices(26, -1)]
+    assert platform.rows("SELECT mean_correlation, largest_correlation, reason FROM covariance") == [
+        (pytest.approx(pairs.mean(), rel=1e-10), pytest.approx(pairs.max(), rel=1e-10), None)
+    ]
 
     funds = sorted(symbol for symbol in ("MTUM", "QUAL", "SIZE", "USMV", "VLUE"))
     design = np.column_stack([np.ones(252), *(of[fund] for fund in funds)])
@@ -191,11 +195,10 @@ def test_of_too_many_instruments_some_are_left_out_and_a_check_says_so(
     [failed] = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert (failed.check_name, failed.severity) == ("instruments_covered", dg.AssetCheckSeverity.WARN)
     assert failed.metadata["instruments_left_out"].value == 18
-    kinds = platform.rows(
-        "SELECT kind, count(*) FROM covariance JOIN instrument ON instrument.id = instrument_id"
-        " WHERE instrument_id = other_instrument_id GROUP BY 1 ORDER BY 1"
-    )
-    assert kinds == [("etf", 5), ("index", 1), ("stock", 2)]
+    with platform.database.connect() as connection:
+        matrix = read_newest_covariance(connection, "ledoit_wolf", None)
+        kinds = Counter(instrument.kind for instrument in read_instruments(connection) if instrument.id in matrix.ids)
+    assert kinds == {"etf": 5, "index": 1, "stock": 2}
 
 
 def test_components_that_do_not_sum_are_not_written(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,17 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import Field
 
 from pipeline.base.types import MonthRange
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.providers import FetchRequest, FetchResult
 from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.market_data.rules import Actions, Bars
+from pipeline.orchestration.staleness import InputStates, stale_months
 from pipeline.store.instruments import read_instruments
-from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio, read_portfolio
+from pipeline.store.materializations import read_partition_states
+from pipeline.store.portfolios import PORTFOLIOS_INPUT, NewPortfolio, Position, create_portfolio, read_portfolio
 from tests.integration.orchestration.conftest import Platform
 
 LOADED = MonthRange(date(2021, 1, 1), date(2022, 11, 1))
@@ -33,7 +36,15 @@ QUANTITIES = {"AAPL": 30.0, "KO": 50.0, "MSFT": 20.0}
 
 @dataclass
 class Trading(BundledProvider):
-    """The bundled closes as if they had been traded, with splits and dividends."""
+    """The bundled closes as if they had been traded, with splits and dividends.
+
+    Parameters
+    ----------
+    untold
+        Days of which it does not tell the actions.
+    """
+
+    untold: tuple[str, ...] = ()
 
     def fetch(self, request: FetchRequest) -> FetchResult:
         answer = super().fetch(request)
@@ -46,7 +57,8 @@ class Trading(BundledProvider):
             close[before] = close[before] * split + dividend
         volume, unknown = np.full(len(close), 1e6), np.full(len(close), np.nan)
         traded = Bars(bars.symbols, bars.symbol_index, bars.sessions, close, close, close, close, volume, unknown)
-        symbols, days, splits, dividends = zip(*ACTIONS, strict=True)
+        told = [action for action in ACTIONS if str(action[1]) not in self.untold]
+        symbols, days, splits, dividends = zip(*told, strict=True)
         index = np.array([bars.symbols.index(symbol) for symbol in symbols])
         old = np.ones(len(index), dtype=np.int64)
         actions = Actions(bars.symbols, index, np.array(days), np.array(splits), old, np.array(dividends))
@@ -56,13 +68,16 @@ class Trading(BundledProvider):
 class TradingResource(ProviderResource):
     """A provider resource of `Trading`."""
 
+    untold: list[str] = Field(default_factory=list)
+
     @property
     def provider(self) -> Trading:
-        return Trading()
+        return Trading(tuple(self.untold))
 
 
-def load(platform: Platform, months: MonthRange) -> None:
-    platform.materialize("market_data", ["prices"], months, provider=TradingResource(name="bundled"))
+def load(platform: Platform, months: MonthRange, *untold: str) -> None:
+    provider = TradingResource(name="bundled", untold=list(untold))
+    platform.materialize("market_data", ["prices"], months, provider=provider)
 
 
 def compute(platform: Platform, months: MonthRange) -> dict[str, int]:
@@ -95,6 +110,30 @@ def test_a_later_dividend_and_split_write_no_row_of_an_old_month(held: Platform)
     assert held.rows("SELECT count(*) FROM corporate_action") == [(4,)]
     assert compute(held, MEASURED) == {"rows_inserted": 0, "rows_revised": 0, "rows_deleted": 0}
     assert held.rows(query) == before
+
+
+def outdated(platform: Platform) -> list[date]:
+    """Months of the asset that were built before the portfolios changed."""
+    with platform.database.connect() as connection:
+        built = read_partition_states(connection, "portfolio_risk")
+        portfolios = InputStates(read_partition_states(connection, PORTFOLIOS_INPUT), None)
+    version = next(iter(built.values())).code_version
+    return stale_months(sorted(built), built, [portfolios], version)
+
+
+def test_an_action_that_arrives_late_changes_the_weights_before_it(held: Platform) -> None:
+    """A dividend with an ex-date before the portfolio was made, of which the provider tells only afterwards."""
+    late = "2022-08-01"
+    load(held, LOADED, late)
+    compute(held, MEASURED)
+    assert outdated(held) == []
+    load(held, DECEMBER, late)  # with two actions after the portfolio was made
+    assert outdated(held) == []
+    load(held, LOADED)
+    assert outdated(held) == list(MEASURED.months())
+    assert compute(held, MEASURED)["rows_revised"] > 0
+    load(held, LOADED)
+    assert outdated(held) == []
 
 
 def test_quantities_are_those_of_the_day_on_which_the_portfolio_was_made(held: Platform) -> None:

@@ -16,7 +16,8 @@ from pipeline.market_data.providers.bundled import BundledProvider
 from pipeline.market_data.rules import Bars
 from pipeline.orchestration.asset_page import INLINE_MARKDOWN_LIMIT
 from pipeline.risk.report import RollingReport, rolling_report
-from pipeline.store.instruments import find_instruments
+from pipeline.store.covariances import read_newest_covariance
+from pipeline.store.instruments import find_instruments, read_instruments
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
 from tests.integration.orchestration.conftest import AUTUMN, Platform
 
@@ -211,7 +212,6 @@ def test_every_result_row_refers_to_rows_that_exist(priced: Platform) -> None:
         "volatility_forecast": "instrument",
         "quantile_forecast": "instrument",
         "portfolio_risk": "portfolio",
-        "covariance": "instrument",
         "factor_exposure": "instrument",
         "portfolio_contribution": "portfolio",
         "portfolio_simulation": "portfolio",
@@ -221,3 +221,7 @@ def test_every_result_row_refers_to_rows_that_exist(priced: Platform) -> None:
         unwritten = f"SELECT count(*) FROM {table} WHERE materialization_id NOT IN (SELECT id FROM materialization)"
         assert priced.rows(orphans) == [(0,)]
         assert priced.rows(unwritten) == [(0,)]
+    with priced.database.connect() as connection:
+        matrix = read_newest_covariance(connection, "ledoit_wolf", None)
+        assert matrix is not None
+        assert set(matrix.ids) <= {instrument.id for instrument in read_instruments(connection)}

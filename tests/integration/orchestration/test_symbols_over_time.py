@@ -37,7 +37,7 @@ class Exchange(Vendor):
         self.told = told
 
     def fetch(self, request: FetchRequest) -> FetchResult:
-        answer = super().fetch(request)
+        answer = super().fetch(replace(request, symbols=()))
         bars = answer.bars
         position = bars.symbols.index("GE")
         own, is_new = bars.symbol_index == position, bars.sessions > np.datetime64(LAST)
@@ -121,6 +121,21 @@ def test_a_load_across_the_boundary_fills_both_instruments(listed: Platform) -> 
         f" AND n.instrument_id = {new} AND n.session = '{NEXT}'"
     )
     assert level == pytest.approx(RULES_APART, rel=0.1)
+
+
+def test_a_symbol_that_is_still_listed_is_a_new_instrument_only_once_it_has_bars(listed: Platform) -> None:
+    load(listed, "old")
+    retire_instrument(listed.database, "GE", LAST)
+    numbers = "SELECT i.id FROM instrument_symbol JOIN instrument AS i ON i.id = instrument_id WHERE i.symbol = 'GE'"
+    before = listed.rows(numbers)
+    run = listed.materialize("market_data", ["instruments"], provider=ExchangeResource(name="bundled", told="old"))
+    assert listed.rows(numbers) == before
+    [event] = run.asset_materializations_for_node("instruments")
+    assert event.metadata["still_listed"].value == "GE"
+    run = listed.materialize("market_data", ["instruments"], provider=ExchangeResource(name="bundled", told="new"))
+    assert len(listed.rows(numbers)) == len(before) + 1
+    [event] = run.asset_materializations_for_node("instruments")
+    assert "still_listed" not in event.metadata
 
 
 @pytest.mark.parametrize("told", ["new", "both"])

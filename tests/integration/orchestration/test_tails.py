@@ -13,7 +13,6 @@ from pipeline.base.types import MonthRange
 from pipeline.orchestration.table_assets import SECONDS_METADATA
 from pipeline.risk.measures.backtests import backtest
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
-from pipeline.risk.measures.tail_forecasts import DAILY_METHODS, MONTH_END_METHODS
 from pipeline.risk.measures.tail_spec import TailSpec
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.report import held_series
@@ -24,7 +23,8 @@ from tests.integration.orchestration.conftest import Platform
 
 ASSETS = {"portfolio_tail": "portfolio_tail", "var_backtests": "var_backtest"}
 """Asset → table."""
-PRICED = MonthRange(date(2016, 1, 1), date(2022, 12, 1))
+PRICED = MonthRange(date(2020, 1, 1), date(2022, 12, 1))
+"""The fewest years after which 250 forecasts from windows of 500 sessions have been judged."""
 NOVEMBER = MonthRange(date(2022, 11, 1), date(2022, 11, 1))
 LAST = np.datetime64("2022-12-28")
 
@@ -40,7 +40,7 @@ def compute(platform: Platform, months: MonthRange) -> dict[str, Any]:
 
 @pytest.fixture
 def tested(platform: Platform) -> tuple[Platform, dict[str, Any]]:
-    """Seven years of prices, and the results of the assets on them."""
+    """Three years of prices, and the results of the assets on them."""
     platform.materialize("market_data", ["instruments"])
     platform.materialize("market_data", ["prices"], PRICED)
     with platform.database.connect() as connection:
@@ -57,7 +57,7 @@ def panel_of(platform: Platform) -> tuple[PricePanel, list[Portfolio]]:
 
 
 def test_tails_and_backtests(tested: tuple[Platform, dict[str, Any]]) -> None:
-    """One platform for all that is asked of the stored rows: seven years take a while to load."""
+    """One platform for all that is asked of the stored rows: three years take a while to load."""
     platform, results = tested
     the_rows_are_those_of_the_declared_sessions(platform)
     a_tail_is_the_estimate_of_what_the_holdings_would_have_earned(platform)
@@ -69,17 +69,21 @@ def test_tails_and_backtests(tested: tuple[Platform, dict[str, Any]]) -> None:
 def the_rows_are_those_of_the_declared_sessions(platform: Platform) -> None:
     sessions = platform.rows("SELECT count(DISTINCT session) FROM price")[0][0]
     counts = dict(platform.rows("SELECT method, count(*) FROM portfolio_tail GROUP BY 1"))
-    assert counts == dict.fromkeys(DAILY_METHODS, 3 * sessions) | dict.fromkeys(MONTH_END_METHODS, 3 * 84)
+    assert counts == dict.fromkeys(VAR_METHODS, 3 * sessions)
     reasons = dict(platform.rows("SELECT reason, count(*) FROM portfolio_tail WHERE var_99_1d IS NULL GROUP BY 1"))
     assert reasons.pop("outside_cornish_fisher_domain") > 100  # March 2020
-    assert reasons["short_window: 499 of 500 sessions"] == 3 * len(DAILY_METHODS)
+    assert reasons["short_window: 499 of 500 sessions"] == 3 * len(VAR_METHODS)
     assert len(reasons) == 500
     assert platform.rows("SELECT count(*) FROM portfolio_tail WHERE reason IS NULL AND es_99_1d < var_99_1d") == [(0,)]
     series = platform.rows(
-        "SELECT subject_kind, count(*), min(observations), max(observations) FROM var_backtest"
+        "SELECT subject_kind, count(*), min(observations), max(observations), count(kupiec_p_value) FROM var_backtest"
         " WHERE session = '2022-12-28' AND method <> 'cornish_fisher' GROUP BY 1 ORDER BY 1"
     )
-    assert series == [("instrument", 26 * 2, 1_000, 1_000), ("portfolio", 3 * 4 * 2, 1_000, 1_000)]
+    instruments, portfolios, judged = 26 * 2, 3 * (len(VAR_METHODS) - 1) * 3, sessions - 1
+    assert series == [
+        ("instrument", instruments, judged - 252, judged - 252, instruments),
+        ("portfolio", portfolios, judged - 500, judged - 500, portfolios),
+    ]
     short = platform.rows("SELECT DISTINCT kupiec_p_value FROM var_backtest WHERE observations < 250")
     assert short == [(None,)]
     lights = platform.rows("SELECT DISTINCT measure FROM var_backtest WHERE traffic_light IS NOT NULL")
@@ -113,26 +117,20 @@ def a_backtest_judges_each_forecast_by_the_next_session(platform: Platform) -> N
     earned_on = dict(zip(series.sessions[1:].astype(date).tolist(), series.held.returns.tolist(), strict=True))
     next_of = dict(zip(series.sessions[:-1].tolist(), series.sessions[1:].tolist(), strict=True))
     tails = platform.rows(
-        f"SELECT session, var_99_1d, es_99_1d FROM portfolio_tail WHERE portfolio_id = {portfolio.id}"
-        " AND method = 'ewma' AND var_99_1d IS NOT NULL ORDER BY 1"
+        f"SELECT session, var_975_1d, es_975_1d FROM portfolio_tail WHERE portfolio_id = {portfolio.id}"
+        " AND method = 'student_t' AND var_975_1d IS NOT NULL ORDER BY 1"
     )
-    judged = [
-        (earned_on[next_of[session]], var, es)
-        for session, var, es in tails
-        if next_of.get(session, date.max) <= date(2022, 6, 30)
-    ]
-    assert len(judged) > 1_000
-    returns, var, es = (np.array(column) for column in zip(*judged[-1_000:], strict=True))
-    expected = backtest(returns, var, es, 0.99)
+    judged = [(earned_on[next_of[session]], var, es) for session, var, es in tails if session in next_of]
+    returns, var, es = (np.array(column) for column in zip(*judged, strict=True))
+    expected = backtest(returns, var, es, 0.975)
     [found] = platform.rows(
-        "SELECT observations, exceptions, kupiec_statistic, duration_statistic, shortfall_z2_statistic, traffic_light"
-        f" FROM var_backtest WHERE subject_kind = 'portfolio' AND subject_id = {portfolio.id} AND method = 'ewma'"
-        " AND measure = 'var_99_1d' AND session = '2022-06-30'"
+        "SELECT observations, exceptions, kupiec_statistic, duration_statistic, shortfall_z2_statistic"
+        f" FROM var_backtest WHERE subject_kind = 'portfolio' AND subject_id = {portfolio.id} AND method = 'student_t'"
+        f" AND measure = 'var_975_1d' AND session = '{LAST}'"
     )
-    assert found[:2] == (1_000, expected.exceptions)
+    assert found[:2] == (len(judged), expected.exceptions)
     statistics = (expected.kupiec.value, expected.duration.value, expected.shortfall_z2.value)
     assert found[2:5] == pytest.approx(statistics, rel=1e-9)
-    assert found[5] == expected.traffic_light.zone
 
 
 def the_pages_show_figures_and_the_checks_name_what_fails(results: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ PORTFOLIO = Portfolio(
     (Position(3, "A", target_weight=0.4), Position(7, "B", target_weight=0.6)),
 )
 FORECASTS = Series(
-    SESSIONS[-200:], {name: np.full(200, 0.02) for name in ("var_95_1d", "es_95_1d", "var_99_1d", "es_99_1d")}
+    SESSIONS[-200:], {f"{name}_{level}_1d": np.full(200, 0.02) for name in ("var", "es") for level in (95, 975, 99)}
 )
 SPEC = SimulationSpec(model="stationary_bootstrap", fit_window_sessions=260, paths=200)
 

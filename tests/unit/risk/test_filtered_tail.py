@@ -103,7 +103,7 @@ def _steady(sessions: int) -> FloatArray:
 
 
 def test_one_simulated_session_is_the_closed_form() -> None:
-    made = ewma_paths_tail(_steady(250), TailSpec(0.99, paths=400_000))
+    made = ewma_paths_tail(_steady(250), TailSpec(0.99, paths=400_000))(0.99)
     assert made.var_standard_error is not None
     assert made.es_standard_error is not None
     assert abs(made.var - 0.01 * 2.326348) < 4.0 * made.var_standard_error
@@ -112,5 +112,5 @@ def test_one_simulated_session_is_the_closed_form() -> None:
 
 def test_simulated_variance_clusters_so_long_horizons_have_fat_tails() -> None:
     spec = TailSpec(0.995, horizon_sessions=60, scaling="simulation", paths=100_000, ewma_lambda=0.8)
-    made, steadier = (ewma_paths_tail(_steady(250), s) for s in (spec, TailSpec(0.995, 60, "simulation", 0.999)))
+    made, steadier = (ewma_paths_tail(_steady(250), s)(0.995) for s in (spec, TailSpec(0.995, 60, "simulation", 0.999)))
     assert made.es / made.var > 1.05 * (steadier.es / steadier.var)

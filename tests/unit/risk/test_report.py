@@ -119,7 +119,7 @@ def test_the_reason_names_why_measures_are_missing(
 
 
 def test_columns_are_those_of_the_tables(whole: RollingReport) -> None:
-    assert list(whole.columns) == ["sessions_in_window", *NAMES, "reason"]
+    assert list(whole.columns) == ["sessions_in_window", *NAMES, "risk_free", "reason"]
     assert whole.columns["sessions_in_window"].dtype == np.int16
     assert {column.dtype for name, column in whole.columns.items() if name in NAMES} == {np.dtype(np.float64)}
     assert {len(column) for column in whole.columns.values()} == {END}

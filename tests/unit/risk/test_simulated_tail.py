@@ -12,7 +12,8 @@ from scipy import stats
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures import MeasureInputError
 from pipeline.risk.measures.parametric_tail import gaussian_tail, student_t_tail
-from pipeline.risk.measures.simulated_tail import losses_tail, monte_carlo_tail, portfolio_monte_carlo_tail
+from pipeline.risk.measures.simulated_losses import losses_tail
+from pipeline.risk.measures.simulated_tail import monte_carlo_tail, portfolio_monte_carlo_tail
 from pipeline.risk.measures.tail import historical_es, historical_var
 from pipeline.risk.measures.tail_spec import TailEstimate, TailSpec
 from tests.unit.risk.series import drawn_returns, same

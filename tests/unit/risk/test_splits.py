@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pipeline.base.types import FloatArray
-from pipeline.risk.measures.covariance import COVARIANCES, ledoit_wolf_covariance, sample_covariance
+from pipeline.risk.measures.covariance import COVARIANCES, ledoit_wolf_covariance
 from pipeline.risk.measures.decomposition import volatility_parts
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.factors import ols_exposures
-from pipeline.risk.measures.pairs import known_correlation, matrix_of_pairs, pair_positions
+from pipeline.risk.measures.pairs import known_correlation
 from pipeline.risk.measures.position_parts import largest_miss, position_parts
 from pipeline.risk.measures.splits import (
     SPECIFIC,
@@ -158,14 +158,6 @@ def test_a_component_that_misses_is_seen() -> None:
     assert largest_miss(parts) == pytest.approx(1e-8, rel=1e-6)
     parts["es_975_1d"].component[0] = np.nan
     assert largest_miss(parts) == np.inf
-
-
-def test_pairs_give_the_matrix_again() -> None:
-    matrix = sample_covariance(returns())
-    np.testing.assert_array_equal(matrix_of_pairs(matrix[pair_positions(20)]), matrix)
-    assert matrix_of_pairs(np.array([])).shape == (0, 0)
-    with pytest.raises(MeasureInputError, match="pairs: 4 make no triangle"):
-        matrix_of_pairs(np.ones(4))
 
 
 def test_what_does_not_vary_has_no_correlation() -> None:

@@ -123,8 +123,9 @@ def test_positions_that_are_none_are_refused(
     ("covariance", "message"),
     [
         ([[1.0]], r"^covariance: shape \(1, 1\); give \(2, 2\), in the order of the rest$"),
-        ([[1.0, math.nan], [math.nan, 1.0]], r"^covariance: NaN or infinite; estimate it from sessions"),
-        ([[1.0, 0.5], [0.0, 1.0]], r"^covariance: not symmetric; give the whole matrix, not a triangle$"),
+        ([[1.0, 0.0]], r"^covariance: shape \(1, 2\); give a square matrix$"),
+        ([[1.0, math.nan], [math.nan, 1.0]], r"^covariance: NaN or infinite; estimate it from complete returns$"),
+        ([[1.0, 0.5], [0.0, 1.0]], r"^covariance: not symmetric; give one number for each pair$"),
         ([[1.0, 2.0], [2.0, 1.0]], r"^covariance: not positive semidefinite \(smallest eigenvalue -1\); repair it"),
     ],
 )

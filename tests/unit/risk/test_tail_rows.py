@@ -73,7 +73,7 @@ def test_a_tail_reads_its_reach_and_nothing_else(without: tuple[str, str] | None
     everything = in_month(tail_rows(panel, PAIR, MonthRange(date(2010, 1, 1), date(2022, 12, 1))), NOVEMBER)
     reach = part(panel, NOVEMBER.back(portfolio_tail.LOOK_BACK_MONTHS), NOVEMBER.end)
     assert in_month(tail_rows(reach, PAIR, NOVEMBER), NOVEMBER) == everything
-    assert len(everything["session"]) == 22 * 5 + 2
+    assert len(everything["session"]) == 22 * 7
     has_figures = [np.isfinite(np.frombuffer(value)[0]) for value in everything["var_99_1d"]]
     assert all(has_figures) == (without is None)
     assert any(has_figures) == (without is None)

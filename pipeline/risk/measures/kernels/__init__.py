@@ -10,7 +10,7 @@ The definitions are the numpy functions of ``pipeline.risk.measures``; these ker
 
 numba compiles a kernel again when its own file changes, not when a file that it calls does: `fintech` therefore keeps
 compiled code in a folder named by the whole source (`pipeline.base.compiled_code`). Elsewhere delete ``__pycache__``
-after changing `sums`, `exponentials` or another kernel's functions.
+after changing `sums`, `exponentials`, `student_t_fit` or another kernel's functions.
 
 Nothing is compiled, and numba is not imported, before a module of this package is: the API starts without it.
 """

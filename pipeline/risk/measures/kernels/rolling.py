@@ -16,15 +16,22 @@ from pipeline.risk.measures.kernels.sums import LONGEST_WINDOW, unit_of
 from pipeline.risk.measures.kernels.tail import TAIL_MEASURES, held_tail, law_of, rolling_tail, room_of, tail_law
 from pipeline.risk.measures.kernels.wealth import WEALTH_MEASURES, rolling_wealth
 from pipeline.risk.measures.kernels.weighted import rolling_weighted_volatility
+from pipeline.risk.measures.risk_free import known_in_windows
 from pipeline.risk.measures.windows import RiskSpec
 
 _TWELVE = (*WEALTH_MEASURES, *MOMENT_MEASURES, *TAIL_MEASURES)
+EXCESS_MEASURES = ("sharpe_ratio", "sortino_ratio", "alpha")
+"""Those that take the risk-free rate."""
 _INTEGER_ROWS, _NUMBER_ROWS = 7, 10
 """Room of the kernels that need most."""
 
 
 def rolling_measures(
-    returns: FloatArray, benchmark: FloatArray | None, spec: RiskSpec, held: HeldPortfolio | None = None
+    returns: FloatArray,
+    benchmark: FloatArray | None,
+    spec: RiskSpec,
+    held: HeldPortfolio | None = None,
+    risk_free: FloatArray | None = None,
 ) -> dict[str, FloatArray]:
     """Measures of every full window.
 
@@ -37,6 +44,9 @@ def rolling_measures(
     held
         The portfolio behind `returns`, on the same sessions; its current weights then make the scenarios of the
         tail measures.
+    risk_free
+        (t,) risk-free rates of the same sessions, NaN where unknown. A window that knows none takes the spec's, and
+        one that knows some has no measure of the excess. None for the spec's rate alone, which costs nothing more.
 
     Returns
     -------
@@ -46,7 +56,8 @@ def rolling_measures(
     if spec.window_sessions > LONGEST_WINDOW:
         return {}
     returns = np.ascontiguousarray(returns, dtype=np.float64)
-    return twelve_rolling(returns, spec, held) | _path_measures(returns, spec) | _compared(returns, benchmark, spec)
+    by_spec = twelve_rolling(returns, spec, held) | _path_measures(returns, spec) | _compared(returns, benchmark, spec)
+    return by_spec if risk_free is None else by_spec | _by_rates(by_spec, returns, benchmark, spec, risk_free)
 
 
 def twelve_rolling(returns: FloatArray, spec: RiskSpec, held: HeldPortfolio | None = None) -> dict[str, FloatArray]:
@@ -82,6 +93,38 @@ def _compared(returns: FloatArray, benchmark: FloatArray | None, spec: RiskSpec)
         rolling_relative(returns, benchmark, window, law, unit, room, out[:5])
         rolling_capture(returns, benchmark, window, unit, room[0], out[5:])
     return dict(zip(names, out, strict=True))
+
+
+def _by_rates(
+    by_spec: dict[str, FloatArray],
+    returns: FloatArray,
+    benchmark: FloatArray | None,
+    spec: RiskSpec,
+    risk_free: FloatArray,
+) -> dict[str, FloatArray]:
+    """The measures that take the risk-free rate, by a rate for each session; none if no rate is known.
+
+    They are those of the excess over a rate of 0, from sums of their own: as differences of sums they would cancel.
+    """
+    window = spec.window_sessions
+    known = known_in_windows(risk_free, window, slice(window, len(returns) + 1))
+    if not known.any():
+        return {}
+    rate = np.where(np.isfinite(risk_free), risk_free, 0.0)
+    unit, room, law = unit_of(window), _room(len(returns)), (0.0, float(spec.periods_per_year))
+    excess, out = returns - rate, np.empty((5, len(known)))
+    rolling_moments(excess, window, law, unit, room, out)
+    found = dict(zip(MOMENT_MEASURES, out, strict=True))
+    if benchmark is not None:
+        against = np.empty((5, len(known)))
+        rolling_relative(excess, benchmark - rate, window, law, unit, room, against)
+        found |= dict(zip(RELATIVE_MEASURES, against, strict=True))
+    partly = np.where(known == 0, 1.0, np.nan)
+    return {
+        name: np.where(known == window, found[name], by_spec[name] * partly)
+        for name in EXCESS_MEASURES
+        if name in found
+    }
 
 
 def _room(sessions: int) -> tuple[IntArray, FloatArray]:
