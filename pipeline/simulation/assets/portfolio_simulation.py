@@ -16,6 +16,7 @@ from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.report import held_series
+from pipeline.simulation.assets.month_ends import last_rows
 from pipeline.simulation.models import MODELS, SimulationInputError
 from pipeline.simulation.run import SimulationResult, SimulationSpec, simulate
 from pipeline.store.fx_rates import FX_RATES
@@ -54,7 +55,7 @@ def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
-    specs = [SimulationSpec(model=model) for model in MODELS]
+    specs = [SimulationSpec(model=model, fan_steps=()) for model in MODELS]  # the table keeps no fan
     blocks, computed = each_portfolio(
         portfolios,
         lambda portfolio: simulated_rows(panel, portfolio, months, specs),
@@ -100,14 +101,6 @@ def simulated_rows(
             yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def last_rows(sessions: DateArray, months: MonthRange) -> list[int]:
-    """Position of the last session of each month of the range that has one."""
-    rows = months.rows_of(sessions)
-    month_of = sessions[rows].astype("datetime64[M]")
-    is_last = np.append(month_of[1:] != month_of[:-1], True)[: len(month_of)]
-    return [int(row) for row in rows.start + np.flatnonzero(is_last)]
 
 
 def simulation_columns(portfolio_id: int, session: DateArray, result: SimulationResult) -> dict[str, NDArray[Any]]:

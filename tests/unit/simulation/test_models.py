@@ -6,11 +6,12 @@ from scipy import stats
 
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.drawdown import max_drawdown
+from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS
 from pipeline.simulation.models import MODELS, FittedModel, SimulationInputError
 from pipeline.simulation.models.outcomes import Outcomes, empty_outcomes
 from pipeline.simulation.models.philox import random_words
 from pipeline.simulation.models.stationary_bootstrap import FittedBootstrap, StationaryBootstrap, optimal_block_sessions
-from pipeline.simulation.models.student_t import DEGREES_OF_FREEDOM_BOUNDS, FittedStudentT, StudentT
+from pipeline.simulation.models.student_t import FittedStudentT, StudentT
 
 HISTORY = np.random.default_rng(20).standard_t(5, size=1_260) * 0.01 + 0.0004
 
