@@ -12,6 +12,9 @@ from pipeline.forecast.models.errors import ForecastInputError
 REALISED_VARIANCE_FLOOR_DAILY = 1e-6
 """Squared move of a tenth of a percent. Three percent of one-session returns are exactly 0, where QLIKE is infinite."""
 
+SHORTFALL_FLOOR = 1e-4
+"""One basis point, as `VOLATILITY_FLOOR_DAILY`: the tail of a series that stood still is 0, whose logarithm is not."""
+
 
 def realised_variance(returns: FloatArray, horizon_sessions: int, rows: IntArray) -> FloatArray:
     """Mean squared return of the `horizon_sessions` sessions after each row.
@@ -30,10 +33,10 @@ def realised_variance(returns: FloatArray, horizon_sessions: int, rows: IntArray
     return variance
 
 
-def qlike_error(realised: FloatArray, forecast: FloatArray) -> float:
-    """Mean quasi-likelihood loss x - ln x - 1 with x = realised / forecast variance (Patton 2011).
+def qlike_losses(realised: FloatArray, forecast: FloatArray) -> FloatArray:
+    """(m,) quasi-likelihood losses x - ln x - 1 with x = realised / forecast variance (Patton 2011).
 
-    It is 0 for a perfect forecast, blames a forecast that is too low more than one too high, and ranks forecasts of
+    One is 0 for a perfect forecast, blames a forecast that is too low more than one too high, and ranks forecasts of
     the true variance correctly although the realised variance is a noisy proxy. Other texts write ln h + x; the two
     differ by ln of the realised variance plus 1, which no forecast can change.
 
@@ -46,11 +49,28 @@ def qlike_error(realised: FloatArray, forecast: FloatArray) -> float:
     if not ((realised > 0.0) & (forecast > 0.0)).all():
         raise ForecastInputError("qlike_error: variances must be above 0; floor the realised ones first")
     ratio = realised / forecast
-    return float(np.mean(ratio - np.log(ratio) - 1.0))
+    losses: FloatArray = ratio - np.log(ratio) - 1.0
+    return losses
 
 
-def pinball_error(realised: FloatArray, quantile: FloatArray, level: float) -> float:
-    """Mean tick loss (q - 1{r < Q}) (r - Q) of quantile forecasts (Koenker & Bassett 1978).
+def qlike_error(realised: FloatArray, forecast: FloatArray) -> float:
+    """Mean of `qlike_losses`."""
+    return float(np.mean(qlike_losses(realised, forecast)))
+
+
+def squared_errors(realised: FloatArray, forecast: FloatArray) -> FloatArray:
+    """(m,) squared errors of variances.
+
+    Of variances, not of volatilities: with QLIKE it is the loss whose ranking a noisy proxy leaves as it is (Patton
+    2011, proposition 1), and the root of a proxy is biased.
+    """
+    _require_pairs(realised, forecast)
+    errors: FloatArray = (realised - forecast) ** 2
+    return errors
+
+
+def pinball_losses(realised: FloatArray, quantile: FloatArray, level: float) -> FloatArray:
+    """(m,) tick losses (q - 1{r < Q}) (r - Q) of quantile forecasts (Koenker & Bassett 1978).
 
     Parameters
     ----------
@@ -60,7 +80,40 @@ def pinball_error(realised: FloatArray, quantile: FloatArray, level: float) -> f
         q in (0, 1).
     """
     _require_pairs(realised, quantile)
-    return float(np.mean((level - (realised < quantile)) * (realised - quantile)))
+    losses: FloatArray = (level - (realised < quantile)) * (realised - quantile)
+    return losses
+
+
+def pinball_error(realised: FloatArray, quantile: FloatArray, level: float) -> float:
+    """Mean of `pinball_losses`."""
+    return float(np.mean(pinball_losses(realised, quantile, level)))
+
+
+def fissler_ziegel_losses(
+    realised: FloatArray, quantile: FloatArray, shortfall: FloatArray, level: float
+) -> FloatArray:
+    """(m,) joint losses of quantile and expected shortfall, 1{r ≤ Q} (Q - r) / (q s) - Q / s + ln s - 1.
+
+    Expected shortfall has no loss of its own; together with the quantile it has (Fissler & Ziegel 2016). This is the
+    one whose differences do not depend on the unit, FZ0 of Patton, Ziegel & Chen (2019), equation 6, with s = -ES. It
+    may be below 0.
+
+    Parameters
+    ----------
+    realised, quantile
+        (m,) returns and their forecast quantiles.
+    shortfall
+        (m,) expected shortfall s below the quantile as a positive loss, above 0.
+    level
+        q in (0, 1).
+    """
+    _require_pairs(realised, quantile)
+    _require_pairs(realised, shortfall)
+    if not (shortfall > 0.0).all():
+        raise ForecastInputError("fissler_ziegel_losses: shortfall must be above 0; floor it at SHORTFALL_FLOOR first")
+    beyond = np.maximum(quantile - realised, 0.0)
+    losses: FloatArray = beyond / (level * shortfall) - quantile / shortfall + np.log(shortfall) - 1.0
+    return losses
 
 
 def coverage(realised: FloatArray, quantile: FloatArray) -> float:
