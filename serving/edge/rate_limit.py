@@ -1,0 +1,123 @@
+"""Refuse clients that ask too often, and tell each how it stands.
+
+Headers: draft-ietf-httpapi-ratelimit-headers-06 (2022), the last with a field for each number; the later drafts' one
+structured field is read by few clients. Status 429: RFC 6585, section 4.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+from hashlib import blake2b
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.base.settings import Settings
+from pipeline.store.engine import redacted
+from serving.auth.headers import SERVICE_TOKEN
+from serving.caching.keys import CALLER
+from serving.callers import IDENTITY, Caller
+from serving.edge.clients import client_of
+from serving.edge.counting import RequestCounts, Standing
+from serving.edge.rates import Rate
+from serving.errors import problem
+from serving.shared_server import SharedServer
+
+EXEMPT = frozenset({"/health", "/health/ready", "/metrics", "/favicon.ico"})
+"""What machines ask for on their own."""
+EXEMPT_FILES = ("/static/", "/docs/")
+"""Beginnings of the paths of files: one page asks for several."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RateLimitMiddleware:
+    """Count each request and refuse those beyond the rate.
+
+    It stands behind what checks logins, so that a caller has a count wherever it calls from, and in front of the cache,
+    so that cached answers count too. Other services, who show the service's key, are let through: the gateway has
+    counted what it forwards.
+
+    Parameters
+    ----------
+    app
+        What is protected.
+    rate
+        What a client may send.
+    counts
+        Of requests so far.
+    service_key
+        What other services send as `SERVICE_TOKEN`; None if they need none.
+    """
+
+    def __init__(self, app: ASGIApp, rate: Rate, counts: RequestCounts, service_key: str | None) -> None:
+        self._app = app
+        self._counts = counts
+        self._service_key = service_key.encode() if service_key is not None else None
+        self._amount = rate.amount
+        self._seconds = rate.seconds
+        self._limit_headers: Headers = [
+            (b"ratelimit-limit", b"%d" % rate.amount),
+            (b"ratelimit-policy", b"%d;w=%d" % (rate.amount, rate.seconds)),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 429."""
+        if scope["type"] != "http" or self._is_exempt(scope):
+            await self._app(scope, receive, send)
+            return
+        standing = await self._counts.add(counted_as(scope))
+        headers = self._headers(standing)
+
+        async def send_with_standing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        if standing.is_within:
+            await self._app(scope, receive, send_with_standing)
+            return
+        wait = max(1, math.ceil(standing.seconds))
+        detail = f"This client has sent the {self._amount} requests that it may send in {self._seconds} s."
+        answer = problem(429, detail, {"Retry-After": str(wait)}, remedy=f"Try again after {wait} s.")
+        await answer(scope, receive, send_with_standing)
+
+    def _is_exempt(self, scope: Scope) -> bool:
+        path = scope["path"]
+        return path in EXEMPT or path.startswith(EXEMPT_FILES) or self._is_service(scope)
+
+    def _is_service(self, scope: Scope) -> bool:
+        if self._service_key is None:
+            return False
+        name = SERVICE_TOKEN.lower().encode()
+        return any(
+            header == name and hmac.compare_digest(value, self._service_key) for header, value in scope["headers"]
+        )
+
+    def _headers(self, standing: Standing) -> Headers:
+        return [
+            *self._limit_headers,
+            (b"ratelimit-remaining", b"%d" % standing.remaining),
+            (b"ratelimit-reset", b"%d" % math.ceil(standing.seconds)),
+        ]
+
+
+def request_counts(rate: Rate, settings: Settings, server: SharedServer | None) -> RequestCounts:
+    """Counts that the services over one database share, if there is a server for them."""
+    assert settings.database_url is not None  # required before
+    database = redacted(settings.database_url.get_secret_value()).encode()
+    return RequestCounts(rate, server, f"fintech:rate:{blake2b(database, digest_size=6).hexdigest()}:")
+
+
+def counted_as(scope: Scope) -> str:
+    """Whose count a request belongs to: the user, whatever key or token it sent, else the client's address.
+
+    Others who logged in are counted by a digest of who they are, since names do not belong into Redis.
+    """
+    who: Caller | None = scope.get(IDENTITY)
+    if who is not None and who.user_id is not None:
+        return f"user:{who.user_id}"
+    caller = scope.get(CALLER)
+    if caller is None:
+        return client_of(scope)
+    return "caller:" + blake2b(str(caller).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
