@@ -1,0 +1,5 @@
+"""Simulations on request: small ones are answered at once, large ones are jobs.
+
+`forms` has what is asked and answered, `inputs` finds the returns that a model is fitted to, `engine` computes, `jobs`
+has the routes, and `workers` work off the queue.
+"""

@@ -1,0 +1,189 @@
+"""How simulations on request are computed: checked, measured in size, and run beside everything else.
+
+The models need numba, which a gateway does without; so they are imported where something is simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from starlette.exceptions import HTTPException
+
+from pipeline.base.errors import InvalidInputError
+from pipeline.base.types import FloatArray
+from serving.routes.simulating.forms import ProbabilityOut, SimulatedRow, SimulateIn
+
+if TYPE_CHECKING:
+    from pipeline.simulation.models.outcomes import Outcomes
+    from pipeline.simulation.run import Begun, SimulationSpec
+
+T = TypeVar("T")
+
+SYNC_PATH_SESSIONS = 25_200_000
+"""Paths times sessions that are answered at once: 100,000 paths of a year, which take about half a second."""
+PART_PATH_SESSIONS = 10_000_000
+"""Of one part of a job, after which it can be cancelled or end with its process."""
+LARGEST_PART_PATHS = 50_000
+MOST_KEPT_VALUES = 16_000_000
+"""Terminal wealth, drawdown and fan of all paths, 8 bytes each: 128 MB in memory, and for a while in the database."""
+
+COMPUTING_THREADS = 2
+WAITING_REQUESTS = 16
+BUSY_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a result says besides its figures.
+
+    Parameters
+    ----------
+    portfolio_id
+        None for positions.
+    fit_start, session
+        First and last session of the fit window.
+    """
+
+    portfolio_id: int | None
+    fit_start: date
+    session: date
+
+
+def begun(asked: SimulateIn, subject: int, returns: FloatArray) -> Begun:
+    """The simulation with its model fitted.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the field that cannot be used.
+    """
+    from pipeline.simulation.models import SimulationInputError  # noqa: PLC0415 - numba
+    from pipeline.simulation.run import begin  # noqa: PLC0415
+
+    spec = checked_spec(asked)
+    try:
+        return begin(returns, spec, subject)
+    except SimulationInputError as error:
+        raise unusable(error) from error
+
+
+def checked_spec(asked: SimulateIn) -> SimulationSpec:
+    """The request as the core takes it.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the field that cannot be used.
+    """
+    from pipeline.simulation.models import SimulationInputError  # noqa: PLC0415 - numba
+    from pipeline.simulation.run import SimulationSpec  # noqa: PLC0415
+
+    try:
+        spec = SimulationSpec(
+            model=asked.model,
+            horizon_sessions=asked.horizon_sessions,
+            paths=asked.paths,
+            seed=asked.seed,
+            fit_window_sessions=asked.fit_window_sessions,
+            fan_steps=None if asked.fan_steps is None else tuple(asked.fan_steps),
+        )
+    except SimulationInputError as error:
+        raise unusable(error) from error
+    kept = 2 + len(spec.fan_sessions)
+    if spec.paths * kept > MOST_KEPT_VALUES:
+        raise InvalidInputError(
+            f"fan_steps: {kept - 2} steps of {spec.paths} paths are more than can be kept",
+            f"Give at most {MOST_KEPT_VALUES // spec.paths - 2} fan_steps, or fewer paths.",
+        )
+    return spec
+
+
+def unusable(error: ValueError) -> InvalidInputError:
+    """What the core refuses, as the API says it; its messages are a cause and a remedy."""
+    text = str(error)
+    separator = "; " if "; " in text else ": "
+    cause, _, remedy = text.rpartition(separator)
+    return InvalidInputError(cause or text, f"{remedy[:1].upper()}{remedy[1:]}.")
+
+
+def is_large(asked: SimulateIn) -> bool:
+    """Whether it is a job by its size."""
+    return asked.paths * asked.horizon_sessions > SYNC_PATH_SESSIONS
+
+
+def parts_of(asked: SimulateIn) -> Iterator[slice]:
+    """Paths of each part of a job; the same for the same request, so that finished ones are known again."""
+    size = max(1, min(PART_PATH_SESSIONS // asked.horizon_sessions, LARGEST_PART_PATHS))
+    for first in range(0, asked.paths, size):
+        yield slice(first, min(first + size, asked.paths))
+
+
+def simulated(asked: SimulateIn, about: About, simulation: Begun) -> SimulatedRow:
+    """The whole simulation at once."""
+    outcomes = simulation.empty_outcomes()
+    simulation.walk(outcomes, 0)
+    return described(asked, about, simulation, outcomes)
+
+
+def described(asked: SimulateIn, about: About, simulation: Begun, outcomes: Outcomes) -> SimulatedRow:
+    """The answer of a simulation whose paths are walked."""
+    from pipeline.simulation.run import probability_of_goal, probability_of_ruin  # noqa: PLC0415 - numba
+
+    result = simulation.describe(outcomes)
+    goal, ruin = asked.goal_return, asked.ruin_drawdown
+    figures: dict[str, Any] = {name: getattr(result, name, None) for name in SimulatedRow.model_fields}
+    own = {
+        "session": about.session,
+        "portfolio_id": about.portfolio_id,
+        "subject": simulation.subject,
+        "fit_start": about.fit_start,
+        "probability_of_goal": _probability(None if goal is None else probability_of_goal(outcomes, goal)),
+        "probability_of_ruin": _probability(None if ruin is None else probability_of_ruin(outcomes, ruin)),
+    }
+    return SimulatedRow.model_validate(figures | own)
+
+
+def _probability(found: object | None) -> ProbabilityOut | None:
+    return None if found is None else ProbabilityOut.model_validate(found)
+
+
+def packed(outcomes: Outcomes) -> bytes:
+    """A part of the outcomes as bytes."""
+    return b"".join(np.ascontiguousarray(values).tobytes() for values in outcomes)
+
+
+def unpack(values: bytes, outcomes: Outcomes) -> None:
+    """Fill a part of the outcomes from bytes."""
+    flat: FloatArray = np.frombuffer(values, dtype=np.float64)
+    position = 0
+    for target in outcomes:
+        target[...] = flat[position : position + target.size].reshape(target.shape)
+        position += target.size
+
+
+class Bulkhead:
+    """Threads that only simulate, so that reads never wait behind long computations."""
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(COMPUTING_THREADS)
+
+    async def run(self, compute: Callable[[], T]) -> T:
+        """Compute in one of the threads.
+
+        Raises
+        ------
+        HTTPException
+            503 if too many wait already.
+        """
+        if self._limiter.statistics().tasks_waiting >= WAITING_REQUESTS:
+            raise HTTPException(
+                503,
+                f"{WAITING_REQUESTS} simulations wait already; try again, or ask for a job with Prefer: respond-async.",
+                {"Retry-After": str(BUSY_SECONDS)},
+            )
+        return await to_thread.run_sync(compute, limiter=self._limiter)
