@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     DateTime,
     Double,
@@ -21,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 
 from pipeline.base.calendars import NEW_YORK_TIME_ZONE
@@ -30,6 +34,7 @@ from pipeline.store import materializations
 from pipeline.store.corporate_actions import Growth, read_growth
 from pipeline.store.point_in_time import NOW, Knowledge
 from pipeline.store.schema import METADATA, Unit, column
+from pipeline.store.transactions import StoredTransaction, read_transactions
 
 PORTFOLIOS_INPUT = "portfolios"
 """Asset key under which a change of the portfolios is recorded as an input of the pipeline."""
@@ -43,6 +48,20 @@ PORTFOLIO = Table(
     column("base_currency", String(3), "ISO 4217 currency of its value.", nullable=False),
     column("rebalancing", Text(), "When it returns to its target weights.", nullable=False),
     column("created_at", DateTime(timezone=True), "When it was made.", nullable=False, server_default=func.now()),
+    column("owner_id", Integer(), "User whom it belongs to; empty if it is everybody's.", index=True),
+    column("benchmark_id", Integer(), "Instrument that it is measured against; empty for the market index."),
+    column(
+        "positions_at",
+        DateTime(timezone=True),
+        "When its positions were last stated; empty if it was when the portfolio was made.",
+    ),
+    column(
+        "keeps_book",
+        Boolean(),
+        "Whether its positions follow from its transactions.",
+        nullable=False,
+        server_default=text("false"),
+    ),
     CheckConstraint(f"rebalancing IN {REBALANCING_POLICIES}", name="rebalancing"),
     comment="Portfolios.",
 )
@@ -57,6 +76,8 @@ POSITION = Table(
     CheckConstraint("num_nonnulls(quantity, target_weight) = 1", name="quantity_or_weight"),
     comment="What a portfolio holds: units, or target weights.",
 )
+PORTFOLIO.append_constraint(ForeignKeyConstraint(["owner_id"], ["app_user.id"]))
+PORTFOLIO.append_constraint(ForeignKeyConstraint(["benchmark_id"], ["instrument.id"]))
 # Users write these few rows, so references are enforced here, unlike on bulk result tables (ADR 0003).
 POSITION.append_constraint(ForeignKeyConstraint(["portfolio_id"], ["portfolio.id"], ondelete="CASCADE"))
 POSITION.append_constraint(ForeignKeyConstraint(["instrument_id"], ["instrument.id"]))
@@ -69,7 +90,8 @@ class Position:
     Parameters
     ----------
     quantity
-        As its owner stated it, in units of the day on which the portfolio was made.
+        As its owner stated it, in units of the day on which the positions were stated; of a book in those of the last
+        trade's day.
     growth
         What one unit held since the instrument's first action had become by that day; 1 without actions.
     """
@@ -101,11 +123,24 @@ class NewPortfolio:
     positions: tuple[Position, ...]
     base_currency: str = "USD"
     slug: str | None = None
+    owner_id: int | None = None
+    benchmark_id: int | None = None
+    keeps_book: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """A stored portfolio."""
+    """A stored portfolio.
+
+    Parameters
+    ----------
+    positions
+        None are held by a book without trades, or one that has sold everything.
+    benchmark_id, benchmark
+        Number and symbol of what it is measured against; None for the market index.
+    keeps_book
+        Whether the positions follow from its transactions.
+    """
 
     id: int
     slug: str | None
@@ -114,6 +149,9 @@ class Portfolio:
     rebalancing: Rebalancing
     created_at: datetime
     positions: tuple[Position, ...]
+    benchmark_id: int | None = None
+    benchmark: str | None = None
+    keeps_book: bool = False
 
     @property
     def amounts(self) -> FloatArray:
@@ -121,7 +159,13 @@ class Portfolio:
         return np.array([position.amount for position in self.positions], dtype=np.float64)
 
 
-_COLUMNS = "id, slug, name, base_currency, rebalancing, created_at"
+_READ = """
+SELECT portfolio.id, slug, portfolio.name, base_currency, rebalancing, created_at, benchmark_id, benchmark.symbol,
+    keeps_book, coalesce(positions_at, created_at)
+FROM portfolio LEFT JOIN instrument AS benchmark ON benchmark.id = benchmark_id
+"""
+NOTHING_HELD = 1e-9
+"""Of the most units that a book held: less is what rounding leaves of a position that was sold."""
 
 
 def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
@@ -139,26 +183,43 @@ def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
     """
     try:
         row = connection.execute(
-            "INSERT INTO portfolio (slug, name, base_currency, rebalancing) VALUES (%s, %s, %s, %s) RETURNING id",
-            [portfolio.slug, portfolio.name, portfolio.base_currency, portfolio.rebalancing],
+            "INSERT INTO portfolio (slug, name, base_currency, rebalancing, owner_id, benchmark_id, keeps_book)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            [
+                portfolio.slug,
+                portfolio.name,
+                portfolio.base_currency,
+                portfolio.rebalancing,
+                portfolio.owner_id,
+                portfolio.benchmark_id,
+                portfolio.keeps_book,
+            ],
         ).fetchone()
     except UniqueViolation as error:
-        raise ConflictError(f"The slug {portfolio.slug!r} is taken", "Choose another one.") from error
+        raise slug_taken(portfolio.slug) from error
     assert row is not None
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO position (portfolio_id, instrument_id, quantity, target_weight) VALUES (%s, %s, %s, %s)",
-            [(row[0], p.instrument_id, p.quantity, p.target_weight) for p in portfolio.positions],
-        )
+    insert_positions(connection, row[0], portfolio.positions)
     materializations.touch(connection, PORTFOLIOS_INPUT, run_id="portfolio created", code_version="")
     return int(row[0])
 
 
+def slug_taken(slug: str | None) -> ConflictError:
+    """What is said where another portfolio has the slug."""
+    return ConflictError(f"The slug {slug!r} is taken", "Choose another one.")
+
+
+def insert_positions(connection: Connection, portfolio_id: int, positions: Collection[Position]) -> None:
+    """Store positions of a portfolio that has none."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO position (portfolio_id, instrument_id, quantity, target_weight) VALUES (%s, %s, %s, %s)",
+            [(portfolio_id, p.instrument_id, p.quantity, p.target_weight) for p in positions],
+        )
+
+
 def read_portfolios(connection: Connection) -> list[Portfolio]:
     """Every portfolio with its positions, ordered by id."""
-    portfolios = connection.execute(f"SELECT {_COLUMNS} FROM portfolio ORDER BY id").fetchall()
-    positions = _read_positions(connection, {row[0]: row[-1] for row in portfolios}, NOW)
-    return [Portfolio(*(*row, positions.get(row[0], ()))) for row in portfolios]
+    return _with_positions(connection, connection.execute(f"{_READ} ORDER BY portfolio.id").fetchall(), NOW)
 
 
 def read_portfolio(connection: Connection, reference: str, known: Knowledge = NOW) -> Portfolio:
@@ -169,33 +230,91 @@ def read_portfolio(connection: Connection, reference: str, known: Knowledge = NO
     NotFoundError
         If there is none.
     """
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM portfolio WHERE id::text = %s OR slug = %s", [reference, reference]
-    ).fetchone()
+    row = connection.execute(f"{_READ} WHERE portfolio.id::text = %s OR slug = %s", [reference, reference]).fetchone()
     if row is None:
         raise NotFoundError(f"No portfolio has the id or slug {reference!r}", "GET /api/v1/portfolios lists yours.")
-    return Portfolio(*(*row, _read_positions(connection, {row[0]: row[-1]}, known).get(row[0], ())))
+    return _with_positions(connection, [row], known)[0]
+
+
+def _with_positions(connection: Connection, rows: Sequence[tuple[Any, ...]], known: Knowledge) -> list[Portfolio]:
+    """Portfolios of rows of `_READ`."""
+    held = _read_positions(connection, {row[0]: row[-1] for row in rows if not row[8]}, known)
+    held |= _read_books(connection, [row[0] for row in rows if row[8]], known)
+    return [Portfolio(*(*row[:6], held.get(row[0], ()), *row[6:9])) for row in rows]
+
+
+def _read_books(connection: Connection, ids: Sequence[int], known: Knowledge) -> dict[int, tuple[Position, ...]]:
+    """The positions of books: what their trades have left."""
+    if not ids:
+        return {}
+    trades = [trade for trade in read_transactions(connection, ids) if trade.instrument_id is not None]
+    growth = read_growth(connection, sorted({trade.instrument_id or 0 for trade in trades}), known) if trades else {}
+    by_book: dict[int, list[StoredTransaction]] = {}
+    for trade in trades:
+        by_book.setdefault(trade.portfolio_id, []).append(trade)
+    return {number: positions_of_trades(book, growth) for number, book in by_book.items()}
+
+
+def positions_of_trades(trades: Sequence[StoredTransaction], growth: Mapping[int, Growth]) -> tuple[Position, ...]:
+    """What trades have left, by symbol; units grow by splits and by dividends, which are reinvested.
+
+    Parameters
+    ----------
+    trades
+        By day.
+    """
+    running: dict[int, Position] = {}
+    most: dict[int, float] = {}
+    for trade in trades:
+        number = trade.instrument_id
+        if number is None:
+            continue
+        grown = growth_on(growth, number, np.datetime64(trade.trade_date, "D"))
+        before = running.get(number)
+        held = 0.0 if before is None else (before.quantity or 0.0) * (grown / before.growth)
+        quantity = held + trade.units
+        running[number] = Position(number, trade.symbol or "", quantity=quantity, growth=grown)
+        most[number] = max(most.get(number, 0.0) * (1.0 if before is None else grown / before.growth), abs(quantity))
+    left = [p for p in running.values() if abs(p.quantity or 0.0) > NOTHING_HELD * most[p.instrument_id]]
+    return tuple(sorted(left, key=lambda position: (position.symbol, position.instrument_id)))
 
 
 def _read_positions(
-    connection: Connection, created: Mapping[int, datetime], known: Knowledge
+    connection: Connection, stated: Mapping[int, datetime], known: Knowledge
 ) -> dict[int, tuple[Position, ...]]:
-    """The positions of portfolios by when these were made."""
+    """The stated positions of portfolios by when they were stated."""
     rows = connection.execute(
         """
         SELECT portfolio_id, instrument_id, symbol, quantity, target_weight
         FROM position JOIN instrument ON instrument.id = instrument_id
         WHERE portfolio_id = ANY(%s) ORDER BY portfolio_id, symbol, instrument_id
         """,
-        [list(created)],
+        [list(stated)],
     ).fetchall()
     counted = sorted({row[1] for row in rows if row[3] is not None})
     growth = read_growth(connection, counted, known) if counted else {}
     found: dict[int, list[Position]] = {}
     for portfolio_id, instrument_id, symbol, quantity, weight in rows:
-        grown = growth_on(growth, instrument_id, np.datetime64(_day_of(created[portfolio_id]), "D"))
+        grown = growth_on(growth, instrument_id, np.datetime64(_day_of(stated[portfolio_id]), "D"))
         found.setdefault(portfolio_id, []).append(Position(instrument_id, symbol, quantity, weight, grown))
     return {portfolio_id: tuple(positions) for portfolio_id, positions in found.items()}
+
+
+@contextmanager
+def noting_changed_units(connection: Connection) -> Iterator[None]:
+    """Mark the portfolios as changed if a corporate action that is written meanwhile changes what they held.
+
+    An action that arrives after a portfolio was made, and whose ex-date lies before that, changes the units that its
+    quantities stand for, and with them its weights in every month.
+    """
+    before = _read_amounts(connection)
+    yield
+    if _read_amounts(connection) != before:
+        materializations.touch(connection, PORTFOLIOS_INPUT, run_id="corporate action of the past", code_version="")
+
+
+def _read_amounts(connection: Connection) -> dict[int, list[float]]:
+    return {portfolio.id: portfolio.amounts.tolist() for portfolio in read_portfolios(connection)}
 
 
 def growth_on(growth: Mapping[int, Growth], instrument_id: int, day: np.datetime64) -> float:

@@ -9,10 +9,13 @@ import numpy as np
 from fastapi import APIRouter, Response
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+from starlette.exceptions import HTTPException
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import Rebalancing
 from pipeline.risk.measures.holdings import Holdings
+from pipeline.store.access import OVERSEEING
 from pipeline.store.portfolios import (
     PORTFOLIO,
     POSITION,
@@ -24,9 +27,12 @@ from pipeline.store.portfolios import (
 )
 from pipeline.store.prices import read_last_session, read_price_panel
 from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
+from serving.caching.conditional import entity_tag
+from serving.callers import Caller
 from serving.deps import Database
 from serving.errors import problem_responses
-from serving.inputs import Currency, Label, PortfolioPath, Slug
+from serving.inputs import Currency, Label, Paged, PortfolioPath, Slug, Symbol
 from serving.positions import (
     MAXIMUM_POSITIONS,
     PositionIn,
@@ -36,11 +42,13 @@ from serving.positions import (
     require_rates,
     units_of,
 )
+from serving.routing import ThreadedRoute
 
 NEWEST_PRICES_DAYS = 92
 """How far back the newest session with a price for every position is looked for."""
 
-router = APIRouter(prefix="/portfolios", tags=["portfolios"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["portfolios"])
+PORTFOLIOS = Order("portfolios", (int,), lambda portfolio: (portfolio.id,))
 
 
 class PortfolioIn(BaseModel):
@@ -71,29 +79,34 @@ class PortfolioIn(BaseModel):
         description="When target weights are restored: daily, monthly or quarterly, without a default. "
         "Quantities are held (buy_and_hold).",
     )
-    positions: list[PositionIn] = Field(min_length=1, max_length=MAXIMUM_POSITIONS)
+    positions: list[PositionIn] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAXIMUM_POSITIONS,
+        description="Left out, the portfolio keeps a book: its positions follow from its transactions.",
+    )
+    benchmark: Symbol | None = Field(
+        None, description="Symbol of the instrument that it is measured against; null for the market index."
+    )
+    shared: bool = Field(
+        False, description="Whether it belongs to everybody instead of who makes it; for operators and admins."
+    )
 
     @model_validator(mode="after")
     def _require_consistency(self) -> PortfolioIn:
-        require_consistency(self.positions, self.rebalancing)
+        if self.positions is not None:
+            require_consistency(self.positions, self.rebalancing)
+        elif self.rebalancing not in (None, "buy_and_hold"):
+            raise PydanticCustomError(
+                "rebalancing",
+                "rebalancing: without positions it keeps a book, which is held; leave it out, or give target weights",
+            )
         return self
 
     @property
     def policy(self) -> Rebalancing:
         """The policy, which for quantities may be left out."""
         return self.rebalancing or "buy_and_hold"
-
-    def require_holdable(self) -> None:
-        """Refuse amounts that nothing can be computed from, by the rule that computes.
-
-        Raises
-        ------
-        MeasureInputError
-            If target weights do not sum to 1.
-        """
-        # In the order in which the store reads them: a sum at the edge of the tolerance depends on it.
-        ordered = sorted(self.positions, key=lambda position: position.symbol)
-        Holdings(amounts_of(ordered), self.policy)
 
 
 @described_by(POSITION)
@@ -115,6 +128,8 @@ class PortfolioOut(Row):
     base_currency: str
     rebalancing: Rebalancing
     created_at: datetime
+    benchmark: str | None = Field(None, description="Symbol of what it is measured against; null for the market index.")
+    keeps_book: bool = False
     positions: list[PositionOut]
 
 
@@ -123,51 +138,124 @@ class PortfolioAnswer(PortfolioOut, Resource):
 
 
 @router.get("")
-def list_portfolios(database: Database) -> Collection[PortfolioOut]:
+def list_portfolios(query: Paged, database: Database) -> Collection[PortfolioOut]:
     """Every portfolio with its positions, ordered by id."""
     with database.reading() as connection:
-        return Collection[PortfolioOut](data=read_portfolios(connection), notice=database.notice(connection))
+        kept, following = query.sliced(read_portfolios(connection), PORTFOLIOS)
+        return Collection[PortfolioOut].of(kept, database.notice(connection), following)
 
 
 @router.get("/{reference}")
-def get_portfolio(reference: PortfolioPath, database: Database) -> PortfolioAnswer:
-    """One portfolio."""
+def get_portfolio(reference: PortfolioPath, database: Database, response: Response) -> PortfolioAnswer:
+    """One portfolio. Its ETag, sent as If-Match with a change, has the change refused if another came before."""
     with database.reading() as connection:
-        return PortfolioAnswer.of(read_portfolio(connection, reference), database.notice(connection))
+        answer = PortfolioAnswer.of(read_portfolio(connection, reference), database.notice(connection))
+    response.headers["ETag"] = tag_of(answer)
+    return answer
+
+
+def tag_of(answer: PortfolioAnswer) -> str:
+    """The validator of a portfolio: another one as soon as anything that is told of it changes."""
+    return entity_tag(answer.model_dump_json().encode()).decode()
 
 
 @router.post("", status_code=201, responses=problem_responses(409))
 def post_portfolio(portfolio: PortfolioIn, database: Database, response: Response) -> PortfolioAnswer:
     """Store a portfolio; the pipeline computes its daily results with its next run."""
-    portfolio.require_holdable()
+    if portfolio.positions is not None:
+        require_holdable(portfolio.positions, portfolio.policy)
+    owner_id = _owner_of(portfolio, database.caller)
     with database.writing() as connection:
-        resolved = _resolved(connection, portfolio)
-        _require_value(connection, resolved, portfolio.positions)
+        resolved = _resolved(connection, portfolio, owner_id)
         portfolio_id = create_portfolio(connection, resolved)
         stored = read_portfolio(connection, str(portfolio_id))
+        detail = {"name": stored.name, "slug": stored.slug, "positions": len(stored.positions), "owner": owner_id}
+        database.record(connection, "portfolio.create", f"portfolio:{portfolio_id}", detail)
         answer = PortfolioAnswer.of(stored, database.notice(connection))
     response.headers["Location"] = f"/api/v1/portfolios/{portfolio_id}"
+    response.headers["ETag"] = tag_of(answer)
     return answer
 
 
-def _resolved(connection: Connection, portfolio: PortfolioIn) -> NewPortfolio:
-    """The portfolio as the store takes it.
+def _owner_of(portfolio: PortfolioIn, caller: Caller | None) -> int | None:
+    """Number of the user whom a new portfolio belongs to; None for everybody.
+
+    Raises
+    ------
+    HTTPException
+        403 if the caller may not make one for everybody.
+    """
+    if caller is None or (portfolio.shared and caller.role not in OVERSEEING):
+        raise HTTPException(403, "shared: only operators and admins make portfolios of everybody.")
+    return None if portfolio.shared else caller.user_id
+
+
+def _resolved(connection: Connection, portfolio: PortfolioIn, owner_id: int | None) -> NewPortfolio:
+    """The portfolio as the store takes it; errors as in `resolved_positions` and `benchmark_id_of`."""
+    currency, given = portfolio.base_currency, portfolio.positions
+    positions = () if given is None else resolved_positions(connection, given, portfolio.policy, currency)
+    benchmark_id = None if portfolio.benchmark is None else benchmark_id_of(connection, portfolio.benchmark, currency)
+    return NewPortfolio(
+        portfolio.name,
+        portfolio.policy,
+        positions,
+        currency,
+        portfolio.slug,
+        owner_id,
+        benchmark_id,
+        keeps_book=given is None,
+    )
+
+
+def benchmark_id_of(connection: Connection, symbol: str, base_currency: str) -> int:
+    """Number of the instrument that a portfolio is to be measured against.
 
     Raises
     ------
     InvalidInputError
-        If a symbol is unknown, or priced in a currency that cannot be converted.
+        If it is unknown, or priced in a currency that cannot be converted.
     """
-    known = known_instruments(connection, [position.symbol for position in portfolio.positions])
-    require_rates(connection, list(known.values()), portfolio.base_currency)
-    positions = tuple(
-        Position(known[p.symbol].id, p.symbol, quantity=p.quantity, target_weight=p.target_weight)
-        for p in portfolio.positions
+    try:
+        instrument = known_instruments(connection, [symbol])[symbol]
+        require_rates(connection, [instrument], base_currency)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"benchmark: {error.cause.removeprefix('positions: ')}", error.remedy) from error
+    return instrument.id
+
+
+def require_holdable(positions: Sequence[PositionIn], policy: Rebalancing) -> None:
+    """Refuse amounts that nothing can be computed from, by the rule that computes.
+
+    Raises
+    ------
+    MeasureInputError
+        If target weights do not sum to 1.
+    """
+    # In the order in which the store reads them: a sum at the edge of the tolerance depends on it.
+    ordered = sorted(positions, key=lambda position: position.symbol)
+    Holdings(amounts_of(ordered), policy)
+
+
+def resolved_positions(
+    connection: Connection, given: Sequence[PositionIn], policy: Rebalancing, base_currency: str
+) -> tuple[Position, ...]:
+    """Positions as the store takes them.
+
+    Raises
+    ------
+    InvalidInputError
+        If a symbol is unknown, or priced in a currency that cannot be converted, or quantities are worth nothing.
+    """
+    known = known_instruments(connection, [position.symbol for position in given])
+    require_rates(connection, list(known.values()), base_currency)
+    if policy == "buy_and_hold":
+        _require_value(connection, [known[position.symbol].id for position in given], base_currency, given)
+    return tuple(
+        Position(known[p.symbol].id, p.symbol, quantity=p.quantity, target_weight=p.target_weight) for p in given
     )
-    return NewPortfolio(portfolio.name, portfolio.policy, positions, portfolio.base_currency, portfolio.slug)
 
 
-def _require_value(connection: Connection, portfolio: NewPortfolio, given: Sequence[PositionIn]) -> None:
+def _require_value(connection: Connection, ids: Sequence[int], currency: str, given: Sequence[PositionIn]) -> None:
     """Refuse quantities that are worth nothing on the newest session with a price for each; without one, nothing.
 
     They are taken as of the newest session, whose splits and dividends their owner knows.
@@ -178,10 +266,9 @@ def _require_value(connection: Connection, portfolio: NewPortfolio, given: Seque
         If their value is not above 0.
     """
     last = read_last_session(connection)
-    if portfolio.rebalancing != "buy_and_hold" or last is None:
+    if last is None:
         return
     start, end = last - timedelta(days=NEWEST_PRICES_DAYS), last + timedelta(days=1)
-    ids, currency = [position.instrument_id for position in portfolio.positions], portfolio.base_currency
     panel = read_price_panel(connection, ids, start, end, currency=currency)
     if len(panel.sessions) == 0:
         return
