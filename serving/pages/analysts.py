@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.pages import explanations, files, instruments, overview, portfolios, quality
+from serving.pages import (
+    chart_images,
+    explanations,
+    files,
+    instruments,
+    login,
+    overview,
+    portfolios,
+    quality,
+    tear_sheets,
+)
 
 router = APIRouter()
-for part in (files, overview, explanations, portfolios, instruments, quality):
+for part in (files, login, overview, explanations, portfolios, instruments, quality, chart_images, tear_sheets):
     router.include_router(part.router)

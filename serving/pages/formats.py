@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 MISSING = "–"
 _NARROW = "\N{NARROW NO-BREAK SPACE}"
-_PERCENT_UNITS = ("fraction", "share", "probability")
+PERCENT_UNITS = ("fraction", "share", "probability")
 _ACRONYMS = {name.lower(): name for name in ("EWMA", "HAR", "LTCM", "US", "EU", "GBM")}
 _MONEY_FROM = 1_000_000.0
 """From here on a price has no decimals."""
@@ -39,7 +39,7 @@ def count(value: int | None) -> str:
 
 def by_unit(value: float | None, unit: str) -> str:
     """A number as its unit wants it, such as ``fraction per year`` or ``ratio``."""
-    return percent(value) if unit.startswith(_PERCENT_UNITS) else ratio(value)
+    return percent(value) if unit.startswith(PERCENT_UNITS) else ratio(value)
 
 
 def exact(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The list of instruments, the page of one, and its charts as images."""
+"""The list of instruments, and the page of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from fastapi import APIRouter, Response
 from psycopg import Connection
 
-from pipeline.base.errors import NotFoundError
 from pipeline.base.types import DateArray, FloatArray
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.factor_exposures import FactorExposureRow, read_factor_exposures
@@ -24,11 +23,14 @@ from pipeline.store.risk_columns import MEASURE_COLUMNS, RiskRow
 from pipeline.store.volatility_forecasts import VolatilityForecastRow, read_volatility_forecasts
 from serving.deps import Database
 from serving.inputs import InstrumentPath
-from serving.pages.charts import Band, Bar, BarChart, Bars, Layer, Line, TimeChart, Tone, number
-from serving.pages.formats import words
-from serving.pages.portfolios import newest_group
-from serving.pages.rendering import PageRoute, chart, page
-from serving.routes.stress import references
+from serving.pages.chart_tables import over_time
+from serving.pages.charts import Band, Bars, Layer, Line, TimeChart
+from serving.pages.drawing import ChartTable, Drawn, Tone, number
+from serving.pages.formats import percent, words
+from serving.pages.rendering import PageRoute, page
+from serving.pages.results import newest_group
+from serving.pages.row_charts import Bar, BarChart
+from serving.references import references
 
 SESSIONS = 504
 """Of prices and volatility: two years."""
@@ -66,9 +68,9 @@ def instruments_page(database: Database) -> Response:
 def instrument_page(symbol: InstrumentPath, database: Database) -> Response:
     """An instrument: its price, how much it moves, what is expected of it, and what moves it."""
     with database.reading() as connection:
-        found = _read(connection, symbol)
+        found = read_of(connection, symbol)
         notice = database.notice(connection)
-    drawn: dict[str, Any] = {f"{name}_chart": draw(found) for name, draw in _CHARTS.items()}
+    drawn: dict[str, Any] = {f"{name}_chart": draw(found) for name, draw in CHARTS.items()}
     return page(
         "instrument.html",
         notice,
@@ -83,17 +85,8 @@ def instrument_page(symbol: InstrumentPath, database: Database) -> Response:
     )
 
 
-@router.get("/{symbol}/charts/{name}.svg")
-def instrument_chart(symbol: InstrumentPath, name: str, database: Database) -> Response:
-    """One of the charts as an image, for pages elsewhere: price, volatility, quantiles, factors."""
-    draw = _CHARTS.get(name)
-    if draw is None:
-        raise NotFoundError(f"There is no chart {name[:64]!r} of an instrument", f"Choose one of {', '.join(_CHARTS)}.")
-    with database.reading() as connection:
-        return chart(draw(_read(connection, symbol)))
-
-
-def _read(connection: Connection, symbol: str) -> Series:
+def read_of(connection: Connection, symbol: str) -> Series:
+    """All that the page of an instrument shows."""
     instrument = read_instrument(connection, symbol)
     number_of, window = instrument.id, Window(limit=SESSIONS)
     return Series(
@@ -107,13 +100,13 @@ def _read(connection: Connection, symbol: str) -> Series:
     )
 
 
-def _price_chart(found: Series) -> str:
+def _price_chart(found: Series) -> Drawn:
     title = f"Adjusted close of {found.instrument.symbol} in {found.instrument.currency}"
     close = _column(found.bars, "close_adjusted")
-    return TimeChart(title, _days(found.bars, "session"), [Line("adjusted close", close)], number).svg()
+    return over_time(TimeChart(title, _days(found.bars, "session"), [Line("adjusted close", close)], number))
 
 
-def _volatility_chart(found: Series) -> str:
+def _volatility_chart(found: Series) -> Drawn:
     """Rolling volatility, and what each model forecast of the 21 sessions after."""
     days = _days(found.risk, "session")
     layers: list[Layer] = [
@@ -125,35 +118,43 @@ def _volatility_chart(found: Series) -> str:
         rows = [row for row in found.volatility if row.model == model]
         values = _on(days, _days(rows, "as_of"), _column(rows, "volatility_21d"))
         layers.append(Line(f"21-session forecast, {words(model)}", values, tone))
-    return TimeChart("Annualised volatility and its forecasts", days, layers).svg()
+    return over_time(TimeChart("Annualised volatility and its forecasts", days, layers))
 
 
-def _quantiles_chart(found: Series) -> str:
+def _quantiles_chart(found: Series) -> Drawn:
     """Each return inside the band that was forecast of it one session before."""
     bars, rows = found.bars, found.quantiles[:-1] if found.quantiles else []
     title = "Daily returns against the quantiles forecast the session before"
     if len(bars) < 2 or not rows:
-        return TimeChart(title, np.empty(0, "datetime64[D]"), []).svg()
+        return Drawn(TimeChart(title, np.empty(0, "datetime64[D]"), []).svg())
     sessions, returns = _days(bars, "session"), simple_returns(_column(bars, "close_adjusted"))
     made, places = _days(rows, "as_of"), np.searchsorted(_days(bars, "session"), _days(rows, "as_of"))
     known = places < len(returns)
     known[known] &= sessions[places[known]] == made[known]
-    low, high, outer = (_column(rows, name)[known] for name in ("quantile_0050", "quantile_0950", "quantile_0010"))
-    came = returns[places[known]]
+    of = {level: _column(rows, f"quantile_{level}")[known] for level in ("0010", "0050", "0250", "0750", "0950")}
+    came, judged = returns[places[known]], sessions[places[known] + 1]
     layers: list[Layer] = [
-        Band("5 to 95 %", low, high),
-        Bars("daily return", came, "muted", came < outer, "below the 1 % quantile"),
-        Line("1 % quantile", outer, "b"),
+        Band("5 to 95 %", of["0050"], of["0950"]),
+        Band("25 to 75 %", of["0250"], of["0750"], is_inner=True),
+        Bars("daily return", came, "muted", came < of["0010"], "below the 1 % quantile"),
+        Line("1 % quantile", of["0010"], "b"),
     ]
-    return TimeChart(title, sessions[places[known] + 1], layers).svg()
+    return Drawn(TimeChart(title, judged, layers).svg(), _misses(judged, came, of["0010"]))
 
 
-def _factors_chart(found: Series) -> str:
+def _misses(sessions: DateArray, came: FloatArray, outer: FloatArray) -> ChartTable | None:
+    places = np.flatnonzero(came < outer)
+    rows = [[str(sessions[i]), percent(came[i], 2), percent(outer[i], 2)] for i in places]
+    caption = f"The {len(rows)} of {len(sessions)} returns below the 1 % quantile"
+    return ChartTable(caption, ("Session", "Return", "1 % quantile"), rows) if rows else None
+
+
+def _factors_chart(found: Series) -> Drawn:
     bars = [Bar(row.factor, row.exposure_ols) for row in found.factors]
-    return BarChart("Exposure to the factor funds (OLS)", bars, number, decimals=2).svg()
+    return Drawn(BarChart("Exposure to the factor funds (OLS)", bars, number, decimals=2).svg())
 
 
-_CHARTS: dict[str, Callable[[Series], str]] = {
+CHARTS: dict[str, Callable[[Series], Drawn]] = {
     "price": _price_chart,
     "volatility": _volatility_chart,
     "quantiles": _quantiles_chart,

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
 from pipeline.base.types import BoolArray, DateArray, FloatArray
 from pipeline.risk.measures.backtests import exceptions_of
-from pipeline.risk.measures.drawdown import drawdowns
+from pipeline.risk.measures.drawdown import drawdown_spells, drawdowns
 from pipeline.risk.report import HeldSeries
 from pipeline.store.portfolio_contributions import ContributionRow
 from pipeline.store.portfolio_simulations import SimulationRow
 from pipeline.store.portfolio_tails import TailRow
-from serving.pages.charts import Bar, BarChart, Bars, Interval, IntervalChart, Layer, Line, TimeChart, number
-from serving.pages.formats import words
+from pipeline.store.quantile_forecasts import QuantileForecastRow
+from serving.pages.chart_tables import over_time
+from serving.pages.charts import Bars, Layer, Line, Span, TimeChart
+from serving.pages.drawing import ChartTable, Drawn, number
+from serving.pages.fan_chart import FanChart
+from serving.pages.formats import percent, words
+from serving.pages.row_charts import Bar, BarChart, Interval, IntervalChart
+from serving.routes.simulation_fans import FanOut
 from serving.routes.stress import StoredScenarioOut
 
 CONTRIBUTION_BARS = 25
+WORST_FALLS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +54,75 @@ class Judged:
         return int(self.exceptions.sum())
 
 
-def wealth_chart(series: HeldSeries, years: str) -> str:
+def wealth_chart(series: HeldSeries, years: str) -> Drawn:
     """What 1 has become since the first close."""
     wealth = np.cumprod(np.r_[1.0, 1.0 + series.held.returns], dtype=np.float64)
     title = f"Wealth of 1 invested on {series.sessions[0]}, {years}"
-    return TimeChart(title, series.sessions, [Line("wealth", wealth)], number).svg()
+    return over_time(TimeChart(title, series.sessions, [Line("wealth", wealth)], number))
 
 
-def drawdown_chart(series: HeldSeries) -> str:
-    """Fall from the peak since the first close."""
-    falls = np.r_[0.0, drawdowns(series.held.returns)]
-    return TimeChart("Drawdown from the running peak", series.sessions, [Line("drawdown", falls, "loss", True)]).svg()
+def drawdown_chart(series: HeldSeries) -> Drawn:
+    """Fall from the peak since the first close, the deepest falls numbered."""
+    return falls_chart(series.held.returns, series.sessions)
+
+
+def falls_chart(returns: FloatArray, sessions: DateArray) -> Drawn:
+    """Fall from the peak since the first close.
+
+    Parameters
+    ----------
+    returns
+        (n,) simple returns.
+    sessions
+        (n+1,) closes.
+    """
+    falls = np.r_[0.0, drawdowns(returns)]
+    spells = worst_spells(returns, sessions)
+    spans = [Span(spell.start, spell.end, str(place), spell.told) for place, spell in enumerate(spells, 1)]
+    title = "Drawdown from the running peak"
+    svg = TimeChart(title, sessions, [Line("drawdown", falls, "loss", True)], percent, spans).svg()
+    heads = ("Fall", "Depth", "Peak", "Trough", "Recovered", "Sessions")
+    rows = [
+        [str(place), percent(s.depth), str(s.peak), str(s.trough), str(s.recovered or "not yet"), str(s.sessions)]
+        for place, s in enumerate(spells, 1)
+    ]
+    return Drawn(svg, ChartTable(f"The {len(rows)} deepest falls", heads, rows) if rows else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A fall from a peak by its sessions; `recovered` is None while it lasts."""
+
+    depth: float
+    start: int
+    end: int
+    peak: date
+    trough: date
+    recovered: date | None
+    sessions: int
+
+    @property
+    def told(self) -> str:
+        """The fall in words."""
+        end = f"recovered {self.recovered}" if self.recovered else "not recovered"
+        return f"{percent(self.depth)} from {self.peak} to {self.trough}, {end}"
+
+
+def worst_spells(returns: FloatArray, sessions: DateArray, count: int = WORST_FALLS) -> list[Spell]:
+    """The deepest falls, the deepest first."""
+    days = [day.astype(date) for day in sessions]
+    return [
+        Spell(
+            found.depth,
+            found.start,
+            found.start + found.duration_sessions,
+            days[found.start],
+            days[found.trough],
+            None if found.recovery is None else days[found.recovery],
+            found.duration_sessions,
+        )
+        for found in drawdown_spells(returns, count)
+    ]
 
 
 def judged(series: HeldSeries, tails: Sequence[TailRow]) -> Judged:
@@ -70,34 +136,62 @@ def judged(series: HeldSeries, tails: Sequence[TailRow]) -> Judged:
     return Judged(series.sessions[rows[known] + 1], returns, var[known], exceptions_of(returns, var[known]))
 
 
-def exceptions_chart(found: Judged, method: str) -> str:
+def exceptions_chart(found: Judged, method: str) -> Drawn:
     """Daily returns against the value at risk that was published for each."""
     layers: list[Layer] = [
         Bars("daily return", found.returns, "muted", found.exceptions, "exception: a larger loss"),
         Line("−VaR 99 %", -found.var, "a"),
     ]
     title = f"Daily returns against the 99 % value at risk by {words(method).lower()}: {found.count} exceptions"
-    return TimeChart(title, found.sessions, layers).svg()
+    heads = ("Session", "Return", "VaR 99 %", "Loss beyond it")
+    rows = [
+        [
+            str(found.sessions[place]),
+            percent(found.returns[place], 2),
+            percent(found.var[place], 2),
+            percent(-found.returns[place] - found.var[place], 2),
+        ]
+        for place in np.flatnonzero(found.exceptions)
+    ]
+    table = ChartTable(f"The {len(rows)} exceptions", heads, rows) if rows else None
+    return Drawn(TimeChart(title, found.sessions, layers).svg(), table)
 
 
-def contribution_chart(rows: Sequence[ContributionRow], names: Mapping[int, str]) -> str:
+def contribution_chart(rows: Sequence[ContributionRow], names: Mapping[int, str]) -> Drawn:
     """Each position's part of the volatility, the largest first."""
     ordered = sorted(rows, key=lambda row: -(row.volatility_component or 0.0))[:CONTRIBUTION_BARS]
     bars = [Bar(names.get(row.instrument_id, str(row.instrument_id)), row.volatility_component) for row in ordered]
-    return BarChart("Parts of the volatility by position", bars, decimals=2).svg()
+    return Drawn(BarChart("Parts of the volatility by position", bars, decimals=2).svg())
 
 
-def stress_chart(scenarios: Sequence[StoredScenarioOut]) -> str:
+def stress_chart(scenarios: Sequence[StoredScenarioOut]) -> Drawn:
     """Total of each scenario, with its deepest point."""
     bars = [Bar(words(scenario.scenario), scenario.total, scenario.worst_total) for scenario in scenarios]
     title = "Profit or loss of today's holdings in past crises"
-    return BarChart(title, bars, value_name="at the end", point_name="deepest point").svg()
+    return Drawn(BarChart(title, bars, value_name="at the end", point_name="deepest point").svg())
 
 
-def simulation_chart(rows: Sequence[SimulationRow]) -> str:
+def simulation_chart(rows: Sequence[SimulationRow]) -> Drawn:
     """Quantiles of the simulated return by model."""
     intervals = [
         Interval(words(row.model), row.return_05, row.return_25, row.return_50, row.return_75, row.return_95)
         for row in rows
     ]
-    return IntervalChart("Simulated return by model: 5, 25, 50, 75 and 95 % quantiles", intervals).svg()
+    title = "Simulated return by model: 5, 25, 50, 75 and 95 % quantiles"
+    return Drawn(IntervalChart(title, intervals).svg())
+
+
+def fan_chart(fan: FanOut) -> Drawn:
+    """How the stored simulation of a model spreads on the way."""
+    title = f"Simulated return over {fan.steps[-1]} sessions by {words(fan.simulation.model).lower()}"
+    return FanChart(title, fan.steps, fan.levels, fan.wealth).drawn()
+
+
+def forecast_chart(rows: Mapping[str, QuantileForecastRow]) -> Drawn:
+    """What is expected of each position's next session."""
+    intervals = [
+        Interval(name, r.quantile_0050, r.quantile_0250, r.quantile_0500, r.quantile_0750, r.quantile_0950)
+        for name, r in rows.items()
+    ]
+    title = "Expected return of the next session by position: 5, 25, 50, 75 and 95 % quantiles"
+    return Drawn(IntervalChart(title, intervals[:CONTRIBUTION_BARS], row_height=30.0).svg())

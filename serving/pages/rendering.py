@@ -15,9 +15,9 @@ from fastapi.routing import APIRoute
 
 from pipeline.base.errors import DatabaseError, InvalidInputError, NotFoundError, PlatformError
 from pipeline.risk.measures.errors import MeasureInputError
+from serving.callers import SIGNED_IN
 from serving.errors import RETRY_AFTER_SECONDS
 from serving.pages import formats
-from serving.pages.charts import standalone
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,11 +26,8 @@ logger = logging.getLogger("serving")
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 """No script or style but those of this service, and none inside a page."""
-
-CHART_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""A chart by itself carries its style sheet."""
 
 _HEADERS = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
@@ -48,12 +45,6 @@ def page(template: str, notice: str | None, status: int = 200, **values: Any) ->
     return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": POLICY})
 
 
-def chart(svg: str) -> Response:
-    """A chart as an image."""
-    headers = {**_HEADERS, "Content-Security-Policy": CHART_POLICY}
-    return Response(standalone(svg), 200, headers, "image/svg+xml")
-
-
 @lru_cache(1)
 def environment() -> Environment:
     """The templates, with the filters of `serving.pages.formats`."""
@@ -69,6 +60,7 @@ def environment() -> Environment:
     )
     names = ("percent", "ratio", "money", "count", "by_unit", "exact", "moment", "words")
     made.filters |= {name: getattr(formats, name) for name in names}
+    made.globals["signed_in"] = SIGNED_IN.get
     made.filters["svg"] = Markup  # charts escape what they are given
     return made
 

@@ -32,4 +32,5 @@ def page() -> Iterator[Page]:
 
 
 def _is_foreign(url: str) -> bool:
-    return not url.startswith(("http://127.0.0.1", "data:", "blob:"))
+    # Chromium shows a PDF by an extension of its own.
+    return not url.startswith(("http://127.0.0.1", "data:", "blob:", "chrome-extension:"))

@@ -15,6 +15,7 @@ from tests.browser.chromium import ARGUMENTS
 PAGES = {
     "overview": "/",
     "portfolio": "/portfolios/core",
+    "tear-sheet": "/portfolios/core/tear-sheet",
     "explanation": "/portfolios/core/explain?measure=var_99_1d",
     "instrument": "/instruments/AAPL",
     "quality": "/quality",

@@ -12,7 +12,7 @@ from tests.integration.serving.seeding import Seeded
 def test_a_reader_finds_a_route_and_tries_it(page: Page, own_seeded: Seeded, serve: Serve) -> None:  # noqa: F811
     service = serve(own_seeded.database.url)
     page.goto(f"http://127.0.0.1:{service.port}/docs")
-    route = page.locator("#operations-portfolios-get_portfolio_api_v1_portfolios__reference__get")
+    route = page.locator("#operations-portfolios-get_portfolio")
     route.click()
     route.get_by_role("button", name="Try it out").click()
     route.get_by_placeholder("reference").fill("held")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -16,10 +20,11 @@ from tests.integration.serving.seeding import seed
 
 PAGES: dict[str, tuple[str, int]] = {
     "/": ("Portfolios", 0),
-    "/portfolios/held": ("Held", 6),
+    "/portfolios/held": ("Held", 7),
     "/portfolios/held/explain?measure=var_99_1d": ("var_99_1d of held", 1),
     "/instruments": ("Instruments", 0),
     "/instruments/AAPL": ("AAPL: Apple", 4),
+    "/portfolios/held/tear-sheet": ("Held", 6),
     "/quality": ("Data quality", 0),
     "/tables/portfolio_tail?write=1": ("portfolio_tail", 0),
 }
@@ -84,7 +89,9 @@ def test_a_narrow_page_does_not_scroll_sideways(quiet: Page, gateway: str, path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/portfolios/held", "/instruments/AAPL", "/quality"])
+@pytest.mark.parametrize(
+    "path", ["/", "/portfolios/held", "/portfolios/held/tear-sheet", "/instruments/AAPL", "/quality"]
+)
 def test_text_stands_out(quiet: Page, gateway: str, path: str, scheme: Literal["light", "dark"]) -> None:
     quiet.emulate_media(color_scheme=scheme)
     quiet.goto(f"{gateway}{path}")
@@ -142,6 +149,90 @@ def test_the_keyboard_reaches_the_content_and_an_explanation(quiet: Page, gatewa
     expect(quiet.get_by_role("heading", level=1)).to_have_text("volatility of held")
 
 
+_REACHED = """() => {
+  const node = document.activeElement;
+  return [node.tagName, (node.textContent || '').trim().slice(0, 40), getComputedStyle(node).outlineStyle];
+}"""
+
+
+@pytest.mark.parametrize("path", ["/portfolios/held", "/instruments/AAPL", "/quality"])
+def test_every_control_is_reached_by_the_keyboard_and_seen(quiet: Page, gateway: str, path: str) -> None:
+    quiet.goto(f"{gateway}{path}")
+    controls = quiet.locator("a[href], button, input:not([type=hidden]), summary, [tabindex='0']").evaluate_all(
+        "nodes => nodes.filter(node => node.checkVisibility()).length"
+    )
+    reached = []
+    for _ in range(controls):
+        quiet.keyboard.press("Tab")
+        reached.append(quiet.evaluate(_REACHED))
+    assert [told for told in reached if told[0] == "BODY"] == []  # the last Tab would leave the page
+    assert [told for told in reached if told[2] == "none"] == []
+    quiet.keyboard.press("Tab")
+    assert quiet.evaluate("document.activeElement === document.body")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_its_landmarks_and_headings_in_order(quiet: Page, gateway: str, path: str) -> None:
+    quiet.goto(f"{gateway}{path}")
+    levels = quiet.locator("h1, h2, h3, h4").evaluate_all("nodes => nodes.map(node => +node.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    expect(quiet.locator("main")).to_have_count(1)
+    expect(quiet.get_by_role("banner")).to_have_count(1)
+    named = quiet.locator("[role=region]").evaluate_all("nodes => nodes.map(node => node.ariaLabel)")
+    assert len(named) == len(set(named))
+    ids = quiet.locator("[id]").evaluate_all("nodes => nodes.map(node => node.id)")
+    assert len(ids) == len(set(ids))
+    assert quiet.evaluate("document.documentElement.lang") == "en"
+
+
+def test_the_values_of_a_chart_open_by_the_keyboard(quiet: Page, gateway: str) -> None:
+    quiet.goto(f"{gateway}/portfolios/held")
+    summary = quiet.locator("summary", has_text="deepest falls")
+    summary.focus()
+    table = quiet.get_by_role("table", name=re.compile("deepest falls"))
+    expect(table).to_have_count(0)
+    quiet.keyboard.press("Enter")
+    expect(table).to_be_visible()
+    expect(table.get_by_role("columnheader")).to_have_text(["Fall", "Depth", "Peak", "Trough", "Recovered", "Sessions"])
+
+
+def test_a_chart_tells_its_values_to_the_pointer(quiet: Page, gateway: str) -> None:
+    quiet.goto(f"{gateway}/portfolios/held")
+    strips = quiet.locator("svg[aria-label^='Wealth'] .hit")
+    box = strips.nth(30).bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    told = quiet.evaluate("([x, y]) => document.elementFromPoint(x, y - window.scrollY).textContent", [x, y])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d: wealth [\d.]+", told)
+
+
+def test_the_tear_sheet_prints_in_few_pages_and_stays_light(quiet: Page, gateway: str) -> None:
+    quiet.emulate_media(color_scheme="dark")
+    quiet.goto(f"{gateway}/portfolios/held/tear-sheet")
+    assert luminance(quiet.evaluate("getComputedStyle(document.body).backgroundColor")) > 0.9
+    printed = quiet.pdf(prefer_css_page_size=True, print_background=True)
+    assert 1 <= len(re.findall(rb"/Type */Page\b", printed)) <= 4
+
+
+def test_the_pdf_opens(page: Page, gateway: str) -> None:
+    answer = page.goto(f"{gateway}/portfolios/held/tear-sheet.pdf")
+    assert answer is not None
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/pdf"
+
+
+def test_a_page_of_another_port_shows_a_chart(page: Page, gateway: str) -> None:
+    """As Dagster's asset page does: an ``img`` of this host, and another port."""
+    with serving_page(f'<img alt="chart" src="{gateway}/charts/wealth/held.svg">') as elsewhere:
+        page.goto(elsewhere)
+        picture = page.get_by_role("img", name="chart")
+        expect(picture).to_be_visible()
+        page.wait_for_load_state("load")
+        assert picture.evaluate("node => node.naturalWidth") == 560
+
+
 def test_spans_and_methods_are_chosen_by_links(quiet: Page, gateway: str) -> None:
     quiet.goto(f"{gateway}/portfolios/held")
     quiet.get_by_role("link", name="one year").click()
@@ -160,12 +251,34 @@ def test_what_is_not_there_is_told_in_words(page: Page, gateway: str) -> None:
 
 
 def test_a_chart_is_an_image_that_another_page_can_show(page: Page, gateway: str) -> None:
-    page.goto(f"{gateway}/portfolios/held/charts/wealth.svg")
+    page.goto(f"{gateway}/charts/wealth/held.svg")
     size = page.locator("svg").first.bounding_box()
     assert size is not None
     assert size["width"] > 100
     line = page.locator(".line").first.evaluate("node => getComputedStyle(node).stroke")
     assert line == "rgb(31, 95, 191)"  # its style sheet is its own
+
+
+@contextmanager
+def serving_page(body: str) -> Iterator[str]:
+    """Address of a page on a port of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(f"<!doctype html><title>x</title>{body}".encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
 
 
 def contrast(ink: str, paper: str) -> float:

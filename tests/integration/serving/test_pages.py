@@ -18,6 +18,7 @@ from tests.integration.serving.test_service import NOBODY
 PAGES = (
     "/",
     "/portfolios/held",
+    "/portfolios/held?model=student_t",
     "/portfolios/held/explain?measure=var_99_1d",
     "/portfolios/quarterly",
     "/portfolios/young",
@@ -30,9 +31,10 @@ PAGES = (
     "/tables/portfolio_tail?write=1",
 )
 CHARTS = (
-    *(f"/portfolios/held/charts/{n}.svg" for n in ("wealth", "drawdown", "exceptions", "contributions", "stress")),
-    "/portfolios/held/charts/simulation.svg",
-    *(f"/instruments/AAPL/charts/{name}.svg" for name in ("price", "volatility", "quantiles", "factors")),
+    *(f"/charts/{kind}/held.svg" for kind in ("wealth", "drawdown", "exceptions", "contributions", "stress")),
+    *(f"/charts/{kind}/held.svg" for kind in ("simulation", "forecasts")),
+    *(f"/charts/{kind}/AAPL.svg" for kind in ("price", "volatility", "quantiles", "factors")),
+    "/charts/trend/portfolio_tail.var_99_1d.svg?method=filtered_historical",
 )
 MOST_BYTES = 200 * 1024
 
@@ -76,7 +78,11 @@ def test_the_page_shows_the_numbers_of_the_api(pages: httpx.Client) -> None:
     link = f'<a href="/portfolios/held/explain?measure=volatility&amp;session={row["session"]}">'
     assert f"{link}{100 * row['volatility']:.1f}\u202f%</a>" in pages.get("/").text
     stress = pages.get("/api/v1/portfolios/held/stress").json()["data"][0]
-    assert f"<td>−{-100 * stress['total']:.1f}\u202f%</td>" in pages.get("/portfolios/held").text
+    page = pages.get("/portfolios/held").text
+    assert f">−{-100 * stress['total']:.1f}\u202f%</a></td>" in page
+    (shock,) = pages.get("/api/v1/portfolios/held/stress", params={"kind": "hypothetical"}).json()["data"]
+    assert "Volatility doubled" in page[page.index('id="shocks"') :]
+    assert f">{100 * shock['var_99_1d_after']:.1f}\u202f%</a></td>" in page
 
 
 def test_exceptions_are_the_losses_above_the_value_at_risk_before_them(pages: httpx.Client) -> None:
@@ -86,7 +92,7 @@ def test_exceptions_are_the_losses_above_the_value_at_risk_before_them(pages: ht
     told = f" of {JUDGED - 1} daily losses were larger"
     assert told in page
     count = int(page[: page.index(told)].rsplit(">", 1)[1])
-    marks = pages.get("/portfolios/held/charts/exceptions.svg").text.count('class="mark"')
+    marks = pages.get("/charts/exceptions/held.svg").text.count('class="mark"')
     assert marks - 1 == count > 0  # one is the legend's
 
 
@@ -107,8 +113,11 @@ def test_what_others_wrote_is_escaped(pages: httpx.Client) -> None:
         ("/portfolios/NO%20SLUG", 404, "reference"),
         ("/portfolios/held?method=guess", 404, "method"),
         ("/portfolios/held?years=7", 404, "years"),
-        ("/portfolios/held/charts/none.svg", 404, "Choose one of wealth"),
-        ("/portfolios/held/explain?measure=none", 422, "choose one of"),
+        ("/charts/none/held.svg", 404, "Choose one of contributions"),
+        ("/charts/fan/held.svg", 404, "There is no fan"),
+        ("/charts/trend/users.id.svg", 404, "no column"),
+        ("/charts/trend/price.session.svg", 404, "no column"),
+        ("/portfolios/held/explain?measure=none", 404, "Choose one of"),
         ("/instruments/NONE", 404, "NONE"),
         ("/tables/none", 404, "none"),
         ("/tables/price?write=999999", 404, "999999"),

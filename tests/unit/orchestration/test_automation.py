@@ -104,6 +104,30 @@ def test_an_old_month_of_rates_asks_for_the_portfolios_that_may_be_converted(set
     assert settled.tick() == {}
 
 
+def test_a_corrected_interest_rate_asks_for_the_months_that_may_read_it(settled: Daemon) -> None:
+    settled.computed("interest_rates", ["2005-03-01"])
+    first = MONTHS.index("2005-03-01")
+    # A month further than prices: on the first session the rate may be one of the fortnight before.
+    assert settled.tick() == {asset: MONTHS[first : first + months_read(asset) + 2] for asset in DERIVED}
+    assert settled.tick() == {}
+
+
+def test_interest_rates_that_were_never_read_hold_nothing_back(settled: Daemon) -> None:
+    settled.computed("prices", ["2005-03-01"])
+    assert set(settled.tick()) == set(DERIVED)
+
+
+def test_missing_prices_hold_back(daemon: Daemon) -> None:
+    daemon.computed("instruments", version="1")
+    daemon.computed("portfolios")
+    daemon.computed("fx_rates", MONTHS)
+    for asset in ("instruments", "prices", "fx_rates"):
+        daemon.checked(asset, passed=True)
+    daemon.tick()
+    daemon.computed("fx_rates", ["2005-03-01"])
+    assert daemon.tick() == {}
+
+
 def test_a_stored_portfolio_asks_for_its_whole_history(settled: Daemon) -> None:
     settled.computed("portfolios")
     assert settled.tick() == {"portfolio_risk": MONTHS}
