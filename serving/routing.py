@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from contextvars import ContextVar
+from functools import cache, partial, wraps
 from inspect import iscoroutinefunction
+from re import Pattern
 from typing import Any
 
-from fastapi.routing import APIRoute
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import compile_path
 from starlette.types import Scope
+
+from serving.finishing import documented, finished
 
 ROUTE = "fintech.route"
 """Key of the scope for the template of the route, where something other than routing knows it."""
 UNMATCHED = "unmatched"
+
+COMPUTING = 4
+"""Requests that compute at once, in threads and with connections of their own: a bulkhead, so that no number of slow
+ones keeps a small read waiting (Nygard, Release It!, 2nd ed., 2018, section 5.6)."""
+COMPUTES: ContextVar[bool] = ContextVar("fintech_computes", default=False)
+"""Whether the request computes, which `serving.deps` gives other connections."""
+_COMPUTING_THREADS: RunVar[CapacityLimiter] = RunVar("fintech_computing_threads")
+_COMPUTING_METHODS = frozenset({"POST"})
 
 
 def route_of(scope: Scope) -> str:
@@ -27,6 +42,26 @@ def route_of(scope: Scope) -> str:
     return str(path) if path else UNMATCHED
 
 
+def methods_at(scope: Scope) -> list[str]:
+    """Every method that an address takes, sorted: those of all routes with its path, as RFC 9110 asks of ``Allow``.
+
+    A router names those of the first one only.
+    """
+    found = {
+        method
+        for route in iter_route_contexts(scope["app"].routes)
+        if route.path is not None and route.methods and _pattern(route.path).match(scope["path"])
+        for method in route.methods
+    }
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+@cache
+def _pattern(template: str) -> Pattern[str]:
+    """Of one of the routes' own templates, so there are few."""
+    return compile_path(template)[0]
+
+
 class ThreadedRoute(APIRoute):
     """A route whose function runs in a thread, and whose answer is not sent to another thread to be checked.
 
@@ -35,15 +70,46 @@ class ThreadedRoute(APIRoute):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, _threaded(endpoint), **options)
+        _finish(options, endpoint)
+        super().__init__(path, _threaded(finished(endpoint), run_in_threadpool), **options)
 
 
-def _threaded(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+class ComputingRoute(APIRoute):
+    """As `ThreadedRoute`; what is posted is computed behind the bulkhead of `COMPUTING`."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        computes = not _COMPUTING_METHODS.isdisjoint(options.get("methods") or ())
+        _finish(options, endpoint)
+        run = _compute if computes else run_in_threadpool
+        super().__init__(path, _threaded(finished(endpoint), run), **options)
+
+
+def _finish(options: dict[str, Any], endpoint: Callable[..., Any]) -> None:
+    """Add the formats of a collection to the documentation of its route."""
+    options["responses"] = documented(endpoint) | (options.get("responses") or {})
+
+
+def _threaded(endpoint: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(endpoint):
         return endpoint
 
     @wraps(endpoint)
     async def in_thread(**values: Any) -> Any:
-        return await run_in_threadpool(endpoint, **values)
+        return await run(endpoint, **values)
 
     return in_thread
+
+
+async def _compute(endpoint: Callable[..., Any], **values: Any) -> Any:
+    COMPUTES.set(True)  # in the context of this request, which its thread takes over
+    return await to_thread.run_sync(partial(endpoint, **values), limiter=_computing_threads())
+
+
+def _computing_threads() -> CapacityLimiter:
+    """Of this loop: a limiter belongs to the one in which it is made."""
+    try:
+        return _COMPUTING_THREADS.get()
+    except LookupError:
+        limiter = CapacityLimiter(COMPUTING)
+        _COMPUTING_THREADS.set(limiter)
+        return limiter

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings
 from serving.app import create_app
+from serving.edge.slow_clients import PatientProtocol
 from serving.services import Service
 
 BACKLOG = 2048
@@ -23,6 +25,8 @@ LONGEST_HEAD_BYTES = 32 * 1024
 KEEP_ALIVE_SECONDS = 5
 GRACE_SECONDS = 5
 """For requests that run when the end is asked for."""
+DRAIN_SECONDS = 2.0
+"""For callers that hold a connection: a request may be on its way, so its answer says that it is the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,9 @@ def addresses(services: Sequence[Service], settings: Settings) -> tuple[Address,
 def serve(services: Sequence[Service], settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; returns when every service has ended.
 
+    SIGTERM loses no request: nothing new is accepted, every open connection is answered once more, and what is computed
+    is waited for.
+
     Raises
     ------
     PlatformError
@@ -59,16 +66,35 @@ def serve(services: Sequence[Service], settings: Settings) -> None:
     apps = [create_app(service.name, settings) for service in services]
     with ExitStack() as stack:
         sockets = [stack.enter_context(listening_socket(address)) for address in addresses(services, settings)]
-        config = [server_config(app, settings) for app in apps]
-        with asyncio.Runner(loop_factory=config[0].get_loop_factory()) as runner:
-            runner.run(_serve_all(config, sockets))
+        run(apps, settings, sockets)
+
+
+def run(
+    apps: Sequence[FastAPI],
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    tell: Callable[[], None] = lambda: None,
+    life: int | None = None,
+) -> None:
+    """Run applications in this process on sockets that listen.
+
+    Parameters
+    ----------
+    tell
+        Called once all of them answer.
+    life
+        Descriptor of a pipe whose other end its process holds open as long as this one is wanted.
+    """
+    config = [server_config(app, settings) for app in apps]
+    with asyncio.Runner(loop_factory=config[0].get_loop_factory()) as runner:
+        runner.run(_serve_all(config, sockets, tell, life))
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How every service is run; also by the tests."""
     return uvicorn.Config(
         app,
-        http="h11",  # httptools, faster, takes headers without an end
+        http=PatientProtocol,  # on h11; httptools, faster, takes headers without an end
         h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
         ws="none",
         lifespan="on",
@@ -108,28 +134,66 @@ def listening_socket(address: Address) -> Iterator[socket.socket]:
 class _Server(uvicorn.Server):
     """A server that leaves signals to `_serve_all`, which ends all servers of the process together."""
 
+    drains = True
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is on its way before connections are closed: uvicorn closes an idle one at once."""
+        if self.drains:
+            for server in self.servers:
+                server.close()
+            for listener in sockets or ():
+                listener.close()
+            await self._drain()
+        await super().shutdown(sockets)
 
-async def _serve_all(configs: Sequence[uvicorn.Config], sockets: Sequence[socket.socket]) -> None:
+    async def _drain(self) -> None:
+        state = self.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        end = time.monotonic() + DRAIN_SECONDS
+        while state.connections and not self.force_exit and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
+
+async def _serve_all(
+    configs: Sequence[uvicorn.Config], sockets: Sequence[socket.socket], tell: Callable[[], None], life: int | None
+) -> None:
     servers = [_Server(config) for config in configs]
 
-    def end() -> None:
+    def end(number: int) -> None:
         for server in servers:
             server.force_exit = server.should_exit  # a second signal does not wait for requests
             server.should_exit = True
+            server.drains = number == signal.SIGTERM  # whoever types Ctrl-C waits for nobody
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end)
+        loop.add_signal_handler(number, end, number)
+    if life is not None:
+        loop.add_reader(life, _end_orphan, loop, life, end)
     tasks = [
         asyncio.create_task(server.serve(sockets=[listener])) for server, listener in zip(servers, sockets, strict=True)
     ]
+    telling = asyncio.create_task(_tell_when_started(servers, tell))
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:  # one that ends by itself takes the others with it
         server.should_exit = True
     await asyncio.gather(*tasks)
+    telling.cancel()
     if not all(server.started for server in servers):
         raise PlatformError("A service could not start", "Its log above names the cause.")
+
+
+async def _tell_when_started(servers: Sequence[uvicorn.Server], tell: Callable[[], None]) -> None:
+    while not all(server.started for server in servers):
+        await asyncio.sleep(0.02)
+    tell()
+
+
+def _end_orphan(loop: asyncio.AbstractEventLoop, life: int, end: Callable[[int], None]) -> None:
+    """End a worker whose supervisor was killed: the pipe between them has no other end."""
+    loop.remove_reader(life)
+    end(signal.SIGTERM)

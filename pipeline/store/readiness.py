@@ -6,6 +6,7 @@ import psycopg
 from psycopg.errors import UndefinedTable
 
 from pipeline.base.errors import DatabaseError
+from pipeline.store.bounded import BoundedConnection
 from pipeline.store.engine import libpq_url, unreachable
 
 
@@ -23,7 +24,9 @@ def check_readiness(url: str, connect_timeout_seconds: int) -> str:
         If no server answers, or the schema was never made.
     """
     try:
-        with psycopg.connect(libpq_url(url), connect_timeout=connect_timeout_seconds, autocommit=True) as connection:
+        with BoundedConnection.connect(
+            libpq_url(url), connect_timeout=connect_timeout_seconds, autocommit=True
+        ) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except UndefinedTable:
         row = None

@@ -1,4 +1,4 @@
-"""How soon the API can start, and how much of the bare server's throughput it leaves."""
+"""How soon the API can start, how much of the bare server's throughput it leaves, and how it bears a crowd."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
+import psutil
+
+from pipeline.base.settings import inherited_environment
 from pipeline.store.engine import Database, with_database
 from pipeline.store.migrating import migrate
-from tests.integration.serving.seeding import seed
 from tests.load.ingest import prepared_server
 from tests.load.measuring import Figures
+from tests.load.serving_data import EMAIL, PASSWORD, SERIES, fill
 
 ROUNDS = 5
 _PROGRAM = "import sys, time; t = time.perf_counter(); import serving.app; "
@@ -28,29 +32,79 @@ LOAD_SECONDS = 0.5
 PATH = "/api/v1/instruments/AAPL"
 FIGURES = {"cached": "cached_vs_bare", "full": "full_stack_vs_bare", "postgres": "pg_read_vs_bare"}
 
+SERIES_ROUNDS = 5
+SERIES_CONNECTIONS = 2
+SERIES_SECONDS, ROWS_SECONDS = 1.0, 4.0
+"""Of a round; an answer from rows takes a tenth of a second of the processor."""
+
+USERS = 100
+BURST_PER_SECOND = 1_000
+BURST_SECONDS = 10.0
+
+SOAK_SECONDS = 60.0
+"""``make bench ONLY=serve SOAK=300`` soaks for five minutes."""
+SOAK_CONNECTIONS = 8
+WARM_SHARE = 1 / 3
+"""Of the soak, after which memory may not grow any more."""
+SOAK_PATHS = (
+    PATH,
+    "/api/v1/instruments",
+    "/api/v1/portfolios/held/risk",
+    "/api/v1/instruments/MSFT/prices?limit={n}",
+    "/api/v1/instruments/MSFT/risk?limit={n}",
+    "/api/v1/instruments/NONE-{n}",
+    "/api/v1/instruments?limit=-{n}",
+    "/api/v1/nothing/{n}",
+)
+"""Answers that are kept, that are computed, and refusals, whose texts differ each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs."""
+
+    name: str
+    port: int
+    pid: int
+    token: str = ""
+
+
+class Errors:
+    """Counts what was not answered as it should be, over everything that is measured."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def see(self, name: str, found: dict[str, object], expected: Sequence[str] = ("200",)) -> None:
+        """Count the answers that are none of the expected ones, and requests that got none."""
+        statuses = found["statuses"]
+        assert isinstance(statuses, dict)
+        wrong = {status: number for status, number in statuses.items() if status not in expected}
+        self.count += sum(wrong.values()) + int(str(found.get("lost", 0)))
+        if wrong:
+            print(f"{name} answered {wrong}", file=sys.stderr)
+
 
 def measure() -> Figures:
-    """Seconds to import the application, the modules of Dagster that it loads, and requests a second as ratios.
-
-    The servers take turns within each of many short rounds, so that other work on the machine slows all of them.
-    """
+    """Seconds to import the application, requests a second as ratios, latencies of a crowd, and memory over time."""
     imports = [_import() for _ in range(ROUNDS)]
-    with prepared_server() as server, ExitStack() as stack:
-        database = Database(with_database(server, "bench"))
-        database.ensure_exists()
-        migrate(database.url)
-        seed(database)
-        bare = stack.enter_context(running("bare", database.url))
-        collector = f"http://127.0.0.1:{bare}"  # it takes traces as it takes everything
-        ports = {"bare": bare} | {name: stack.enter_context(running(name, database.url, collector)) for name in FIGURES}
-        for name, port in ports.items():
-            _load(name, port, 0.3)
-        rounds = [{name: _load(name, port, LOAD_SECONDS) for name, port in ports.items()} for _ in range(LOAD_ROUNDS)]
+    errors = Errors()
+    with served_database() as url, ExitStack() as stack:
+        bare = stack.enter_context(running("bare", url))
+        collector = f"http://127.0.0.1:{bare.port}"  # it takes traces as it takes everything
+        servers = {"bare": bare} | {name: stack.enter_context(running(name, url, collector)) for name in FIGURES}
+        found = {
+            **_throughputs(servers, errors),
+            **_series(servers["cached"], servers["postgres"], errors),
+            **_bursts(servers, errors),
+        }
+        stack.close()
+        found["soak_growth_mib"] = _soak(url, errors)
     return {
         "import_s": statistics.median(seconds for seconds, _ in imports),
         "dagster_modules": max(modules for _, modules in imports),
-        "bare_per_s": statistics.median(found["bare"] for found in rounds),
-        **{key: statistics.median(found[name] / found["bare"] for found in rounds) for name, key in FIGURES.items()},
+        **found,
+        "errors": errors.count,
     }
 
 
@@ -61,15 +115,26 @@ def _import() -> tuple[float, float]:
 
 
 @contextmanager
-def running(name: str, url: str, collector: str | None = None) -> Iterator[int]:
-    """A server of `tests.load.served` in a process of its own; its port."""
+def served_database() -> Iterator[str]:
+    """Address of a database with something to answer from."""
+    with prepared_server() as server:
+        database = Database(with_database(server, "bench"))
+        database.ensure_exists()
+        migrate(database.url)
+        fill(database)
+        yield database.url
+
+
+@contextmanager
+def running(name: str, url: str, collector: str | None = None) -> Iterator[Server]:
+    """A server of `tests.load.served` in a process of its own."""
     command = [sys.executable, "-m", "tests.load.served", name, url, *([collector] if collector else [])]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             port = int(process.stderr.readline())
             _wait_until_up(port)
-            yield port
+            yield Server(name, port, process.pid, _token(port) if name == "full" else "")
         finally:
             process.terminate()
 
@@ -78,7 +143,7 @@ def _wait_until_up(port: int) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{PATH}", timeout=5).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
             return
         except (urllib.error.URLError, ConnectionError):
             if time.monotonic() > deadline:
@@ -86,16 +151,102 @@ def _wait_until_up(port: int) -> None:
             time.sleep(0.05)
 
 
-def _load(name: str, port: int, seconds: float) -> float:
-    """Requests a second.
+def _token(port: int) -> str:
+    """What a user gets who logs in."""
+    body = json.dumps({"email": EMAIL, "password": PASSWORD}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/v1/auth/login", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.load(answer)["access_token"])
 
-    Raises
-    ------
-    RuntimeError
-        If not every answer is a 200.
-    """
-    command = [sys.executable, "-m", "tests.load.http_load", str(port), PATH, str(CONNECTIONS), str(seconds)]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    if set(found["statuses"]) != {"200"}:
-        raise RuntimeError(f"{name} answered {found['statuses']}, and only 200 counts")
-    return float(found["per_second"])
+
+def _throughputs(servers: dict[str, Server], errors: Errors) -> Figures:
+    """Requests a second; the servers take turns within many short rounds, so that other work slows all of them."""
+    for server in servers.values():
+        _load(server, [PATH], 0.3, errors)
+    rounds = [
+        {name: _load(server, [PATH], LOAD_SECONDS, errors) for name, server in servers.items()}
+        for _ in range(LOAD_ROUNDS)
+    ]
+    return {
+        "bare_per_s": statistics.median(found["bare"] for found in rounds),
+        **{key: statistics.median(found[name] / found["bare"] for found in rounds) for name, key in FIGURES.items()},
+    }
+
+
+def _series(kept: Server, computing: Server, errors: Errors) -> Figures:
+    """A long series that is kept as bytes, against its rows through models each time; both send the same bytes."""
+    if _body(kept.port, SERIES) != _body(computing.port, SERIES):
+        errors.count += 1
+    rounds = [
+        [
+            _load(server, [SERIES], seconds, errors, SERIES_CONNECTIONS)
+            for server, seconds in ((kept, SERIES_SECONDS), (computing, ROWS_SECONDS))
+        ]
+        for _ in range(SERIES_ROUNDS)
+    ]
+    return {
+        "series_per_s": statistics.median(ours for ours, _ in rounds),
+        "series_vs_pydantic": sum(ours for ours, _ in rounds) / sum(theirs for _, theirs in rounds),
+    }
+
+
+def _body(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+        return bytes(answer.read())
+
+
+def _bursts(servers: dict[str, Server], errors: Errors) -> Figures:
+    """Latencies of a crowd; those of the bare server show what the machine itself takes."""
+    bare, cached, postgres = (_burst(servers[name], errors) for name in ("bare", "cached", "postgres"))
+    return {
+        "burst_bare_p99_ms": bare["p99_ms"],
+        "burst_cached_p95_ms": cached["p95_ms"],
+        "burst_cached_p99_ms": cached["p99_ms"],
+        "burst_pg_p95_ms": postgres["p95_ms"],
+        "burst_pg_p99_ms": postgres["p99_ms"],
+    }
+
+
+def _burst(server: Server, errors: Errors) -> Figures:
+    found = _client("http_burst", server.port, PATH, USERS, BURST_PER_SECOND, BURST_SECONDS)
+    errors.see(server.name, found)
+    return {name: float(value) for name, value in found.items() if name.endswith("_ms")}
+
+
+def _soak(url: str, errors: Errors) -> float:
+    """MiB that a server grows by under a mixed load, once it is warm."""
+    seconds = float(inherited_environment().get("SOAK") or SOAK_SECONDS)
+    with running("soaked", url) as server:
+        command = _command("http_load", server.port, ",".join(SOAK_PATHS), SOAK_CONNECTIONS, seconds)
+        sizes = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+            while load.poll() is None:
+                sizes.append(psutil.Process(server.pid).memory_info().rss / 2**20)
+                time.sleep(seconds / 300)
+            assert load.stdout is not None
+            errors.see("soaked", json.loads(load.stdout.read()), ("200", "404", "422"))
+    share = max(1, len(sizes) // 20)
+    warm = int(len(sizes) * WARM_SHARE)
+    return statistics.median(sizes[-share:]) - statistics.median(sizes[warm : warm + share])
+
+
+def _load(
+    server: Server, paths: Sequence[str], seconds: float, errors: Errors, connections: int = CONNECTIONS
+) -> float:
+    """Requests a second."""
+    found = _client("http_load", server.port, ",".join(paths), connections, seconds, server.token)
+    errors.see(server.name, found)
+    return float(str(found["per_second"]))
+
+
+def _client(module: str, *arguments: object) -> dict[str, object]:
+    found: dict[str, object] = json.loads(
+        subprocess.run(_command(module, *arguments), capture_output=True, text=True, check=True).stdout
+    )
+    return found
+
+
+def _command(module: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", f"tests.load.{module}", *(str(argument) for argument in arguments)]

@@ -17,12 +17,24 @@ from serving.app import create_app
 from serving.server import server_config
 
 BODY = b'{"hello":"world"}'
+JWT_SECRET = "only for measuring, in a database that is removed"
+SERVICE_KEY = "as short-lived as the database behind it"
 
+_ALONE = {"metrics": False, "access_log": False}
+_OBSERVED = {"metrics": True, "access_log": True, "log_level": "info"}
+_SECURED = {
+    "environment": "staging",
+    "jwt_secret": SecretStr(JWT_SECRET),
+    "service_api_key": SecretStr(SERVICE_KEY),
+    "rate_limit": "1000000000/15 minutes",
+}
 CHANGES: dict[str, dict[str, object]] = {
     "bare": {},
-    "cached": {"metrics": False, "access_log": False},
-    "full": {"metrics": True, "access_log": True, "log_level": "info"},
-    "postgres": {"metrics": False, "access_log": False, "cache_mib": 0},
+    "cached": _ALONE,
+    "full": {**_OBSERVED, **_SECURED},
+    "postgres": {**_ALONE, "cache_mib": 0},
+    # A cache that is full soon, so that what still grows is no answer that is kept.
+    "soaked": {**_OBSERVED, "cache_mib": 2},
 }
 
 

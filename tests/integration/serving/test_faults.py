@@ -1,0 +1,267 @@
+"""Postgres that dies, falls silent and comes back under load; and slow calls beside small reads."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from pipeline.store.engine import libpq_url
+from serving.pulse import Pulse
+from serving.routing import COMPUTING
+from tests.integration.serving.metrics import samples
+from tests.integration.serving.processes import Asked, OwnPostgres, ServingProcess, load, own_postgres, serving_process
+from tests.integration.serving.running import Serve, wait_until
+from tests.integration.serving.seeding import Seeded
+
+INSTRUMENTS = "/api/v1/instruments"
+PRICES = f"{INSTRUMENTS}/AAPL/prices"
+BOUND_SECONDS = 0.6
+"""In which a request is answered while Postgres is not there."""
+MACHINE_SECONDS = 0.6
+"""By which any single request may be later on a machine that does other work."""
+
+
+def uncached(number: int) -> str:
+    return f"{PRICES}?limit={number % 9_999 + 1}&start=2022-12-01&end=2022-12-{number // 9_999 % 20 + 10}"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[OwnPostgres]:
+    with own_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(postgres: OwnPostgres) -> Iterator[ServingProcess]:
+    with serving_process(postgres.url) as process:
+        yield process
+
+
+def require_refusals(refused: list[Asked]) -> None:
+    for asked in refused:
+        assert asked.status == 503, asked.answer.text
+        assert asked.answer.headers["content-type"] == "application/problem+json"
+        assert int(asked.answer.headers["retry-after"]) > 0
+    seconds = sorted(asked.seconds for asked in refused)
+    assert statistics.quantiles(seconds, n=20)[-1] < BOUND_SECONDS
+    assert seconds[-1] < BOUND_SECONDS + MACHINE_SECONDS
+
+
+def test_postgres_is_restarted_under_load(postgres: OwnPostgres, service: ServingProcess) -> None:
+    kept = service.client.get(INSTRUMENTS)
+    with load(service.port, lambda _: INSTRUMENTS, 2) as cached, load(service.port, uncached, 6) as others:
+        time.sleep(1.0)
+        postgres.kill()
+        gone = time.monotonic()
+        time.sleep(1.5)
+        postgres.start()
+        back = postgres.wait_until_it_accepts()
+        time.sleep(3.0)
+    assert not cached.failures
+    assert {(asked.status, asked.answer.content) for asked in cached.asked} == {(200, kept.content)}
+    assert not others.failures
+    assert set(others.statuses()) == {200, 503}
+    refused = [asked for asked in others.between(gone, back) if asked.status != 200]
+    assert len(refused) > 20
+    require_refusals(refused)
+    assert {asked.status for asked in others.between(back + 2.0)} == {200}
+    assert samples(service.client, "fintech_postgres_up") == {(): 1}
+    assert samples(service.client, "fintech_postgres_outages_total")[()] >= 1
+
+
+def test_a_postgres_that_falls_silent_is_given_up_and_found_again(
+    postgres: OwnPostgres, service: ServingProcess
+) -> None:
+    kept = service.client.get(INSTRUMENTS)
+    with load(service.port, lambda _: INSTRUMENTS, 2) as cached, load(service.port, uncached, 24) as others:
+        time.sleep(1.0)
+        postgres.signal(signal.SIGSTOP)
+        silent = time.monotonic()
+        time.sleep(4.0)
+        postgres.signal(signal.SIGCONT)
+        back = time.monotonic()
+        time.sleep(3.0)
+    assert not cached.failures
+    assert {(asked.status, asked.answer.content) for asked in cached.asked} == {(200, kept.content)}
+    assert not others.failures
+    refused = [asked for asked in others.between(silent, back) if asked.status != 200]
+    require_refusals(refused)
+    # Those that were under way found out; the others were told at once, without a thread or a connection.
+    assert statistics.median(asked.seconds for asked in refused if asked.started > silent + 1.0) < 0.1
+    assert {asked.status for asked in others.between(back + 2.0)} == {200}
+
+
+def test_a_slow_query_on_a_server_that_lives_is_waited_for(
+    own_seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "serving.routes.instruments.read_instruments", lambda c: c.execute("SELECT pg_sleep(1.5)") and []
+    )
+    client = serve(own_seeded.database.url).client
+    started = time.monotonic()
+    answer = client.get(INSTRUMENTS)
+    assert (answer.status_code, answer.json()["data"]) == (200, [])
+    assert time.monotonic() - started > 1.5
+    assert samples(client, "fintech_postgres_outages_total") == {(): 0}
+
+
+# A network that swallows -----------------------------------------------------------------------------------
+
+
+class Swallower:
+    """A TCP proxy that passes bytes on until it swallows them; both ends stay connected."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self.swallows = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+
+    def run(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._target)
+            self._sockets += [caller, server]
+            for source, sink in ((caller, server), (server, caller)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                if not self.swallows.is_set():
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._listener.close()
+        for one in self._sockets:
+            one.close()
+
+
+@contextmanager
+def swallower(url: str) -> Iterator[tuple[Swallower, str]]:
+    """A proxy before a server, and the address of the database through it."""
+    with psycopg.connect(libpq_url(url)) as connection:
+        info = connection.info
+        folder, port, user, name = info.host, info.port, info.user, info.dbname
+    proxy = Swallower(str(Path(folder) / f".s.PGSQL.{port}"))
+    threading.Thread(target=proxy.run, daemon=True).start()
+    try:
+        yield proxy, f"postgresql://{user}@127.0.0.1:{proxy.port}/{name}"
+    finally:
+        proxy.close()
+
+
+def test_a_network_that_swallows_holds_nobody(postgres: OwnPostgres) -> None:
+    with swallower(postgres.url) as (proxy, url), serving_process(url) as service:
+        kept = service.client.get(INSTRUMENTS)
+        assert kept.status_code == 200
+        with load(service.port, uncached, 16) as others:
+            time.sleep(0.5)
+            proxy.swallows.set()
+            silent = time.monotonic()
+            time.sleep(2.0)
+            # What was swallowed never comes: every connection has to be given up for a new one.
+            proxy.swallows.clear()
+            back = time.monotonic()
+            time.sleep(6.0)
+        assert not others.failures
+        require_refusals([asked for asked in others.between(silent, back) if asked.status != 200])
+        assert {asked.status for asked in others.between(back + 4.0)} == {200}
+        assert service.client.get("/health/ready").status_code == 200
+        assert service.client.get(INSTRUMENTS).content == kept.content
+
+
+def test_a_pulse_is_asked_once_for_all_who_doubt() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pulse = Pulse(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d")
+        pulse.open()
+        try:
+            for _ in range(10):
+                pulse.doubt()
+            assert not pulse.is_silent()
+            wait_until(pulse.is_silent, 1.0)
+            assert pulse.outages == 1
+        finally:
+            pulse.close()
+
+
+# Slow calls ------------------------------------------------------------------------------------------------
+
+
+def test_slow_calls_leave_small_reads_alone(own_seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(asked: object, database: object) -> None:
+        with database.reading() as connection:  # type: ignore[attr-defined]
+            connection.execute("SELECT pg_sleep(2)")
+        raise AssertionError("of no interest here")
+
+    monkeypatch.setattr("serving.routes.calculate.read_subject", slow)
+    service = serve(own_seeded.database.url, cache_mib=0)
+    body = {"returns": {"values": [0.01, -0.02, 0.03]}}
+
+    def calculate(_: int) -> int:
+        with httpx.Client(base_url=service.client.base_url, timeout=60, trust_env=False) as client:
+            return client.post("/api/v1/calculate", json=body).status_code
+
+    with ThreadPoolExecutor(40) as threads:
+        slow_calls = [threads.submit(calculate, number) for number in range(40)]
+        time.sleep(0.5)
+        seconds = []
+        for number in range(50):
+            started = time.monotonic()
+            assert service.client.get(uncached(number)).status_code == 200
+            seconds.append(time.monotonic() - started)
+        busy = [call for call in slow_calls if not call.done()]
+        assert len(busy) > 40 - 3 * COMPUTING  # they were under way all the time
+        for call in slow_calls:
+            call.cancel()
+        assert statistics.median(seconds) < 0.1
+        assert max(seconds) < BOUND_SECONDS
+
+
+# Services behind the gateway -------------------------------------------------------------------------------
+
+
+def test_a_service_that_is_killed_is_refused_soon_and_the_metric_says_so(own_seeded: Seeded, serve: Serve) -> None:
+    url = own_seeded.database.url
+    with serving_process(url) as behind:
+        client = serve(url, risk_engine_url=f"http://127.0.0.1:{behind.port}").client
+        path = "/api/v1/portfolios/held/risk"
+        assert client.get(path).status_code == 200
+        closed = samples(client, "fintech_upstream_circuit")
+        assert closed["python-risk-engine", "closed"] == 1
+        assert closed["python-risk-engine", "open"] == 0
+        behind.process.kill()
+        behind.process.wait()
+        seconds = []
+        for number in range(50):
+            started = time.monotonic()
+            assert client.get(path, params={"limit": number + 1}).status_code == 503
+            seconds.append(time.monotonic() - started)
+        assert sorted(seconds)[45] < 0.2
+        assert samples(client, "fintech_upstream_circuit")["python-risk-engine", "open"] == 1
+        assert samples(client, "fintech_upstream_openings_total")["python-risk-engine",] == 1
+
+
+def test_the_metric_says_that_postgres_was_never_there(serve: Serve) -> None:
+    client = serve("postgresql://u@127.0.0.1:1/d").client
+    assert client.get(INSTRUMENTS).status_code == 503
+    wait_until(lambda: samples(client, "fintech_postgres_up") == {(): 0}, 3)

@@ -1,0 +1,206 @@
+"""Processes that end and are replaced while callers ask: nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+
+import httpx
+import psutil
+import pytest
+
+from pipeline.store.engine import Database
+from serving.server import DRAIN_SECONDS
+from tests.integration.serving.processes import ServingProcess, serving_process
+from tests.integration.serving.running import wait_until
+from tests.integration.serving.seeding import Seeded
+
+INSTRUMENTS = "/api/v1/instruments"
+REQUESTS = 10_000
+CALLERS = 8
+
+
+class Callers:
+    """Callers that keep their connections, as pools do, and open new ones when told that an answer was the last."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self.statuses: Counter[int] = Counter()
+        self.lost: list[Exception] = []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CALLERS)]
+
+    @property
+    def answered(self) -> int:
+        return sum(self.statuses.values())
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def _ask(self) -> None:
+        connection = None
+        while not self._is_over.is_set():
+            try:
+                connection = connection or socket.create_connection(("127.0.0.1", self._port), timeout=20)
+                connection.sendall(f"GET {INSTRUMENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                status, closes = _read_answer(connection)
+                with self._lock:
+                    self.statuses[status] += 1
+            except OSError as error:
+                self.lost.append(error)
+                closes = True
+            if closes and connection is not None:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+
+def _read_answer(connection: socket.socket) -> tuple[int, bool]:
+    """Status, and whether the server closes the connection."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = connection.recv(65_536)
+        if not piece:
+            raise ConnectionError("closed before the answer")
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    headers = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+    while len(body) < int(headers[b"content-length"]):
+        piece = connection.recv(65_536)
+        if not piece:
+            raise ConnectionError("closed within the answer")
+        body += piece
+    return int(head[9:12]), headers.get(b"connection") == b"close"
+
+
+def test_a_rolling_restart_loses_none_of_ten_thousand_requests(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2", FINTECH_METRICS="0") as service:
+        callers = Callers(service.port)
+        callers.start()
+        restarts = 0
+        try:
+            while restarts < 2 or callers.answered < REQUESTS:
+                before = {worker.pid for worker in service.workers()}
+                service.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: _are_replaced(service, before), 60)  # noqa: B023
+                restarts += 1
+        finally:
+            callers.stop()
+        assert callers.lost == []
+        assert set(callers.statuses) == {200}
+        assert callers.answered >= REQUESTS
+
+
+def _are_replaced(service: ServingProcess, before: set[int]) -> bool:
+    now = {worker.pid for worker in service.workers()}
+    return len(now) == 2 and before.isdisjoint(now)
+
+
+def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+        victim, other = service.workers()
+        victim.kill()
+        assert _asked_anew(service) == 200
+        wait_until(lambda: {w.pid for w in service.workers()} - {victim.pid, other.pid} != set(), 30)
+        assert _asked_anew(service) == 200
+
+
+def _asked_anew(service: ServingProcess) -> int:
+    """The status over a new connection: those of a process that is killed die with it."""
+    return httpx.get(f"http://127.0.0.1:{service.port}{INSTRUMENTS}", trust_env=False, timeout=15).status_code
+
+
+def test_workers_end_with_their_supervisor(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+        workers = service.workers()
+        service.client.close()
+        service.process.kill()
+        wait_until(lambda: not any(_runs(worker) for worker in workers), 20)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it has not ended; where nobody asks how, something of it stays."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_loses_no_request_under_way(own_seeded: Seeded, workers: str) -> None:
+    answers: list[int] = []
+
+    def ask(base: httpx.URL) -> None:
+        with httpx.Client(base_url=base, timeout=20, trust_env=False) as client:
+            answers.append(client.get(INSTRUMENTS).status_code)
+
+    with serving_process(own_seeded.database.url, FINTECH_WORKERS=workers, FINTECH_CACHE_MIB="0") as service:
+        with own_seeded.database.connect() as lock:
+            lock.execute("LOCK TABLE instrument IN ACCESS EXCLUSIVE MODE")
+            threads = [threading.Thread(target=ask, args=(service.client.base_url,)) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: _waiting_for_locks(own_seeded.database) == 6)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(1.0)
+            lock.commit()
+        for thread in threads:
+            thread.join()
+        assert answers == [200] * 6
+        assert service.process.wait(15) == 0
+
+
+def _waiting_for_locks(database: Database) -> int:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with database.connect() as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_connection_that_is_open_at_sigterm_is_answered_once_more(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url) as service:
+        service.client.get(INSTRUMENTS)  # it stays open
+        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as silent:
+            service.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: _refuses(service.port))
+            answer = service.client.get(INSTRUMENTS)
+            assert answer.status_code == 200
+            assert answer.headers["connection"] == "close"
+            started = time.monotonic()
+            assert silent.recv(1) == b""  # who has sent nothing is not waited for longer
+            assert time.monotonic() - started < DRAIN_SECONDS + 1
+        assert service.process.wait(10) == 0
+
+
+def test_ctrl_c_waits_for_nobody(seeded: Seeded) -> None:
+    with (
+        serving_process(seeded.database.url) as service,
+        socket.create_connection(("127.0.0.1", service.port), timeout=10) as held,
+    ):
+        held.sendall(f"GET {INSTRUMENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert _read_answer(held) == (200, False)
+        service.process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        assert held.recv(1) == b""
+        assert time.monotonic() - started < DRAIN_SECONDS
+        assert service.process.wait(10) == 0
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return True
+    return False
