@@ -2,106 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Date, Double, Table, Text
 
+from fintech.series import Columns, Kind, Series, Told, columns_of, frame
 from pipeline.base.types import Rebalancing
+from pipeline.store.factor_exposures import FACTOR_EXPOSURE
+from pipeline.store.portfolio_contributions import PORTFOLIO_CONTRIBUTION
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
+from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.risk_columns import MEASURE_COLUMNS
+from pipeline.store.var_backtests import VAR_BACKTEST
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Kind = Literal["date", "float", "int", "text"]
-Columns = Mapping[str, Kind]
-Value = float | int | str | date | None
-
-_DTYPES: dict[Kind, str] = {"date": "datetime64[ns]", "float": "float64", "int": "int64", "text": "string"}
-"""The same for an answer without rows. Missing numbers are NaN, missing dates NaT, missing texts <NA>."""
-
-
-def columns_of(table: Table, subject: str) -> Columns:
-    """The columns that the API answers with for rows of a table: all but the one that says whose they are."""
-    return {column.name: _kind(column.type) for column in table.columns if column.name != subject}
-
-
-def _kind(type_: object) -> Kind:
-    if isinstance(type_, Date):
-        return "date"
-    if isinstance(type_, Double):
-        return "float"
-    return "text" if isinstance(type_, Text) else "int"
 
 
 def _all(kind: Kind, *names: str) -> dict[str, Kind]:
     return dict.fromkeys(names, kind)
 
 
+SYMBOL: Columns = _all("text", "symbol")
 PRICES: Columns = _all("date", "session") | _all("float", "open", "high", "low", "close", "volume", "close_adjusted")
 RISK = columns_of(PORTFOLIO_RISK, "portfolio_id")
 SIMULATIONS = columns_of(PORTFOLIO_SIMULATION, "portfolio_id")
 VOLATILITY = columns_of(VOLATILITY_FORECAST, "instrument_id")
 QUANTILES = columns_of(QUANTILE_FORECAST, "instrument_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Rows by day, oldest first.
-
-    Parameters
-    ----------
-    rows
-        Column → value; days are dates, and None is missing.
-    columns
-        Every column and what it holds, also where there are no rows; the first is the day.
-    notice
-        What every reader of the data must be told; None if there is nothing.
-    """
-
-    rows: tuple[Mapping[str, Value], ...]
-    columns: Columns
-    notice: str | None
-
-    @classmethod
-    def of(cls, data: Iterable[Mapping[str, Any]], columns: Columns, notice: str | None) -> Series:
-        """The series of the rows of an answer."""
-        return cls(tuple(_row(found, columns) for found in data), columns, notice)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Mapping[str, Value]]:
-        return iter(self.rows)
-
-    def to_df(self) -> pd.DataFrame:
-        """A DataFrame by day (``datetime64[ns]``), numbers as ``float64``; ``attrs["notice"]`` has the notice."""
-        return frame(self.rows, self.columns, self.notice).set_index(next(iter(self.columns)))
-
-
-def _row(found: Mapping[str, Any], columns: Columns) -> Mapping[str, Value]:
-    return {
-        name: date.fromisoformat(found[name]) if kind == "date" and found[name] is not None else found[name]
-        for name, kind in columns.items()
-    }
-
-
-def frame(rows: Sequence[Mapping[str, object]], columns: Columns, notice: str | None) -> pd.DataFrame:
-    """A DataFrame whose columns have the same types whatever the rows are."""
-    import pandas as pd  # noqa: PLC0415 - half a second that only DataFrames need
-
-    made = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=_DTYPES[kind]) for name, kind in columns.items()}
-    )
-    made.attrs["notice"] = notice
-    return made
+TAILS = columns_of(PORTFOLIO_TAIL, "portfolio_id")
+BACKTESTS = columns_of(VAR_BACKTEST, "subject_kind", "subject_id")
+EXPOSURES = columns_of(FACTOR_EXPOSURE, "instrument_id")
+CONTRIBUTIONS: Columns = {
+    "session": "date",
+    "symbol": "text",
+    **columns_of(PORTFOLIO_CONTRIBUTION, "portfolio_id", "instrument_id"),
+}
+FX_RATES: Columns = {"session": "date", "units_per_euro": "float"}
+INTEREST_RATES: Columns = {"session": "date", "annual_rate": "float"}
+LIMIT_EVENTS: Columns = {
+    **_all("date", "session", "opened"),
+    **_all("text", "key", "kind", "measure", "direction", "last_error"),
+    **_all("float", "value", "warn", "breach"),
+    **_all("time", "recorded_at", "delivered_at"),
+    "attempts": "int",
+}
 
 
 class Record(BaseModel):
@@ -114,6 +64,8 @@ class Answer(Record):
     """A whole answer."""
 
     notice: str | None = Field(None, description="What every reader of the data must be told.")
+    warnings: tuple[Mapping[str, str], ...] = Field((), description="What else to know, by code.")
+    staleness: Mapping[str, Any] | None = Field(None, description="How new the data is.")
 
 
 class Instrument(Record):
@@ -210,7 +162,7 @@ class Calculation(Answer):
         """The measures by name: value and unit."""
         rows = [measured.model_dump() for measured in self.measures]
         columns: Columns = {"name": "text", "value": "float", "unit": "text", "undefined": "text"}
-        return frame(rows, columns, self.notice).set_index("name")
+        return frame(rows, columns, Told.of(self.model_dump())).set_index("name")
 
 
 class Forecasts(Answer):
@@ -238,8 +190,18 @@ class StoredScenario(Record):
 
     session: date
     scenario: str
+    kind: str
+    parameters: dict[str, Any]
+    source: str
     total: float | None
     worst_total: float | None
+    mahalanobis_distance: float | None
+    gaussian_probability: float | None
+    var_99_1d_before: float | None
+    var_99_1d_after: float | None
+    es_99_1d_before: float | None
+    es_99_1d_after: float | None
+    reason: str | None
     positions: tuple[StressedPosition, ...]
 
 
@@ -290,7 +252,11 @@ INSTRUMENTS: Columns = {
     **_all("date", "listed_from", "delisted_on"),
 }
 PORTFOLIOS: Columns = _all("int", "id") | _all("text", "slug", "name", "base_currency", "rebalancing")
-STRESS: Columns = {"session": "date", "scenario": "text", "total": "float", "worst_total": "float"}
+STRESS: Columns = {
+    "session": "date",
+    **_all("text", "scenario", "kind"),
+    **_all("float", "total", "worst_total", "var_99_1d_before", "var_99_1d_after"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,13 +267,18 @@ class Listing(Generic[T]):
     ----------
     columns
         Those of the records that a DataFrame has.
-    notice
-        What every reader of the data must be told; None if there is nothing.
+    told
+        What the answer tells of its data.
     """
 
     items: tuple[T, ...]
     columns: Columns
-    notice: str | None
+    told: Told
+
+    @property
+    def notice(self) -> str | None:
+        """What every reader of the data must be told; None if there is nothing."""
+        return self.told.notice
 
     def __len__(self) -> int:
         return len(self.items)
@@ -319,6 +290,6 @@ class Listing(Generic[T]):
         return self.items[position]
 
     def to_df(self) -> pd.DataFrame:
-        """A DataFrame in the order of the records, by their first column; ``attrs["notice"]`` has the notice."""
+        """A DataFrame in the order of the records, by their first column; ``attrs`` has what the answer tells."""
         rows = [item.model_dump() for item in self.items]
-        return frame(rows, self.columns, self.notice).set_index(next(iter(self.columns)))
+        return frame(rows, self.columns, self.told).set_index(next(iter(self.columns)))

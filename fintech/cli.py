@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fintech import accounts_cli, exporting_cli, models_cli, simulating_cli
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from fintech.planning import Selection
 
 USAGE_EXIT_CODE = 2
 
@@ -71,6 +69,10 @@ Assets = Annotated[str | None, typer.Option(help="Assets, separated by commas; a
 OnlyMissing = Annotated[bool, typer.Option("--only-missing", help="Only months that were never built.")]
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only months whose last attempt failed.")]
 CurrentToo = Annotated[bool, typer.Option("--all", help="Also months that are up to date.")]
+Rebuild = Annotated[
+    bool,
+    typer.Option("--rebuild", help="All months, and each table anew beside the one in use where that is possible."),
+]
 
 
 @app.command()
@@ -85,8 +87,11 @@ def plan(
     """Show which months are missing, failed or out of date, and what a backfill would take; writes nothing."""
     settings = _local_settings()
     from fintech.backfilling import print_plan  # noqa: PLC0415
+    from fintech.planning import selection_of  # noqa: PLC0415
 
-    selection = _selection(first, last, assets, only_missing=only_missing, only_failed=only_failed, all_=current_too)
+    selection = selection_of(
+        first, last, assets, only_missing=only_missing, only_failed=only_failed, current_too=current_too
+    )
     print_plan(settings, selection, Console())
 
 
@@ -98,21 +103,23 @@ def backfill(
     only_missing: OnlyMissing = False,
     only_failed: OnlyFailed = False,
     current_too: CurrentToo = False,
+    rebuild: Rebuild = False,
 ) -> None:
     """Compute the months that `plan` shows; interrupted, it goes on where it stopped."""
     settings = _local_settings()
     from fintech.backfilling import backfill as run_backfill  # noqa: PLC0415
-
-    selection = _selection(first, last, assets, only_missing=only_missing, only_failed=only_failed, all_=current_too)
-    run_backfill(settings, selection, Console())
-
-
-def _selection(
-    first: str | None, last: str | None, assets: str | None, *, only_missing: bool, only_failed: bool, all_: bool
-) -> Selection:
     from fintech.planning import selection_of  # noqa: PLC0415
 
-    return selection_of(first, last, assets, only_missing=only_missing, only_failed=only_failed, current_too=all_)
+    selection = selection_of(
+        first,
+        last,
+        assets,
+        only_missing=only_missing,
+        only_failed=only_failed,
+        current_too=current_too,
+        rebuild=rebuild,
+    )
+    run_backfill(settings, selection, Console())
 
 
 quarantine = typer.Typer(help="Look at refused rows, release them or reject them.", no_args_is_help=True)
@@ -190,6 +197,13 @@ def instruments_rename(old: str, new: str, on: On) -> None:
     from fintech.relisting import rename  # noqa: PLC0415
 
     rename(settings, old, new, on, Console())
+
+
+app.command()(simulating_cli.simulate)
+app.add_typer(accounts_cli.users, name="users")
+app.add_typer(accounts_cli.keys, name="keys")
+app.add_typer(models_cli.models, name="models")
+app.add_typer(exporting_cli.export, name="export")
 
 
 @app.command()

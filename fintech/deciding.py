@@ -7,11 +7,13 @@ from datetime import date
 from rich.console import Console
 from rich.table import Table
 
+from fintech.actors import command_line_actor
 from fintech.backfilling import backfill
 from fintech.host import prepared_host
 from fintech.planning import Selection
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.settings import Settings
+from pipeline.store import audit
 from pipeline.store.prices import PRICES
 from pipeline.store.quarantine import Decision, HeldRow, decide, read_quarantine
 
@@ -68,7 +70,10 @@ def decide_row(
     """
     symbol, session = row[0], _parsed_session(row[1])
     with prepared_host(settings) as host, host.database.connect() as connection:
-        for made in decide(connection, symbol, session, decision, *reason):
+        decided = decide(connection, symbol, session, decision, *reason)
+        detail = {"decided_by": reason[0], "note": reason[1], "rules": [made.rule for made in decided]}
+        audit.record(connection, command_line_actor(), f"quarantine.{decision}", f"{symbol}:{session}", detail)
+        for made in decided:
             console.print(f"{made.decision}: {made.symbol} {made.session}, refused by {made.rule}.", highlight=False)
     month = session.replace(day=1)
     backfill(settings, Selection(month, month, frozenset({PRICES}), current_too=True), console)

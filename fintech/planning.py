@@ -27,6 +27,8 @@ class Selection:
         Leave out months in another state.
     current_too
         Compute again also what is up to date.
+    rebuild
+        Build tables anew beside those in use.
     """
 
     first: date | None = None
@@ -34,6 +36,7 @@ class Selection:
     assets: frozenset[str] | None = None
     only: Only | None = None
     current_too: bool = False
+    rebuild: bool = False
 
     def includes(self, asset: str) -> bool:
         """Whether an asset is meant."""
@@ -159,7 +162,14 @@ def parsed_month(text: str, option: str) -> date:
 
 
 def selection_of(
-    first: str | None, last: str | None, assets: str | None, *, only_missing: bool, only_failed: bool, current_too: bool
+    first: str | None,
+    last: str | None,
+    assets: str | None,
+    *,
+    only_missing: bool,
+    only_failed: bool,
+    current_too: bool,
+    rebuild: bool = False,
 ) -> Selection:
     """The selection that a user's options mean.
 
@@ -172,13 +182,19 @@ def selection_of(
         raise ConfigurationError(
             "--only-missing, --only-failed and --all exclude each other", "Give one of them.", exit_code=2
         )
+    if rebuild and (only_missing or only_failed or first or last):
+        raise ConfigurationError(
+            "--rebuild takes all months of an asset",
+            "Leave out --from, --to, --only-missing and --only-failed.",
+            exit_code=2,
+        )
     begin = None if first is None else parsed_month(first, "--from")
     end = None if last is None else parsed_month(last, "--to")
     if begin and end and begin > end:
         raise ConfigurationError(f"--from {first} lies after --to {last}", "Exchange them.", exit_code=2)
     names = None if assets is None else frozenset(name.strip() for name in assets.split(",") if name.strip())
     only: Only | None = "missing" if only_missing else "failed" if only_failed else None
-    return Selection(begin, end, names, only, current_too)
+    return Selection(begin, end, names, only, current_too or rebuild, rebuild)
 
 
 def require_known(wanted: frozenset[str], known: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from datetime import date
 
 from rich.console import Console
 
+from fintech.actors import command_line_actor
 from fintech.host import prepared_host
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.settings import Settings
@@ -29,11 +30,10 @@ def retire(settings: Settings, symbol: str, on: str, console: Console) -> None:
     """
     day = _parsed_past_day(on)
     with prepared_host(settings) as host:
-        instrument = retire_instrument(host.database, symbol, day)
+        instrument = retire_instrument(host.database, symbol, day, command_line_actor())
     console.print(
         f"Retired: {symbol}, {instrument.name}, on {day}. Its rows stay, at {symbol}@{day} in the API.\n"
-        f"Once a provider lists {symbol} again, `fintech run` registers it as a new instrument; if it still lists"
-        " the old one, take the symbol out of FINTECH_SYMBOLS or its files.",
+        f"Once the provider has prices of {symbol} after that day, `fintech run` registers a new instrument for them.",
         highlight=False,
         soft_wrap=True,
     )
@@ -59,7 +59,7 @@ def rename(settings: Settings, old: str, new: str, on: str, console: Console) ->
             exit_code=2,
         )
     with prepared_host(settings) as host:
-        instrument = rename_instrument(host.database, old, new, day)
+        instrument = rename_instrument(host.database, old, new, day, command_line_actor())
     console.print(
         f"Renamed: {instrument.name} is {new} since {day}, and was {old} before.\n"
         f"Where FINTECH_SYMBOLS names {old}, name {new} instead; then `fintech run` loads it by its new symbol.",

@@ -6,8 +6,8 @@ import sys
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import load_settings
-from serving.server import serve
 from serving.services import SERVICES, service_named
+from serving.workers import serve
 
 
 def main(names: list[str]) -> int:

@@ -7,28 +7,48 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Security
-from fastapi.security import APIKeyHeader
-from starlette.types import Receive, Scope, Send
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.base.settings import Settings
+from pipeline.store.engine import with_tls
 from serving import pages
-from serving.auth import HEADER, ServiceTokenMiddleware, require_loopback_without_login
+from serving.auth.checking import Checker
+from serving.auth.documentation import document_credentials
+from serving.auth.loopback import require_loopback_without_login
+from serving.auth.middleware import AccessMiddleware
+from serving.auth.permissions import require_permission
+from serving.auth.tokens import Tokens
+from serving.callers import LOCAL
 from serving.deps import POOL_SIZE, Connections
+from serving.edge.bodies import BodyLimitMiddleware, BodyLimits
+from serving.edge.clients import ClientMiddleware, TrustedProxies
+from serving.edge.documentation import describe_edge
+from serving.edge.heads import HeadLimitMiddleware
+from serving.edge.idempotency import IdempotencyMiddleware
+from serving.edge.origins import OriginsMiddleware, checked_origins
+from serving.edge.rate_limit import RateLimitMiddleware, request_counts
+from serving.edge.rates import rate_of
+from serving.edge.security_headers import SecurityHeadersMiddleware
 from serving.errors import add_error_handlers, problem_responses
-from serving.limits import BodyLimitMiddleware
 from serving.observability.exchanges import ExchangeMiddleware
 from serving.observability.instruments import Instruments
 from serving.response_cache import CACHED, ResponseCache, ResponseCacheMiddleware
 from serving.routes import (
+    api_keys,
+    audit,
+    auth,
     backtests,
+    batches,
     calculate,
     covariance,
     currency,
     decomposition,
-    explanations,
+    explaining,
     factors,
-    figure_explanations,
+    forecast_on_request,
     forecasts,
     fx_rates,
     health,
@@ -37,16 +57,32 @@ from serving.routes import (
     interest_rates,
     limits,
     measures,
+    models,
+    portfolio_changes,
+    portfolio_forecast,
+    portfolio_report,
     portfolio_risk,
     portfolio_simulations,
+    portfolio_value,
     portfolios,
     prices,
     quarantine,
+    scores,
+    simulation_fans,
+    strategies,
     stress,
     tails,
+    transactions,
+    users,
+    what_if,
 )
+from serving.routes.simulating import jobs as simulation_jobs
+from serving.routes.simulating import of_portfolio
+from serving.routes.simulating.desk import Desk
 from serving.services import Service, service_named
-from serving.upstream import ForwardedRequests, ForwardedRoutes, Upstreams
+from serving.shared_server import SharedServer
+from serving.staleness import Standings
+from serving.upstream import ForwardedRequests, ForwardedRoutes, Upstreams, is_forwarded
 
 API = "/api/v1"
 MAXIMUM_BODY_BYTES = 1024 * 1024
@@ -59,26 +95,45 @@ THREADS = POOL_SIZE + 4
 ROUTERS: tuple[tuple[str, APIRouter], ...] = (
     ("market_data", instruments.router),
     ("market_data", prices.router),
+    ("market_data", batches.market_data),
     ("market_data", fx_rates.router),
     ("market_data", interest_rates.router),
     ("market_data", quarantine.router),
     ("risk", instrument_risk.router),
+    ("risk", batches.risk),
     ("risk", portfolios.router),
+    ("risk", portfolio_changes.router),
+    ("risk", transactions.router),
+    ("risk", portfolio_value.router),
     ("risk", portfolio_risk.router),
     ("risk", covariance.router),
     ("risk", factors.router),
     ("risk", decomposition.router),
     ("risk", currency.router),
     ("risk", calculate.router),
+    ("risk", what_if.router),
+    ("risk", portfolio_report.router),
     ("risk", measures.router),
     ("risk", tails.router),
     ("risk", backtests.router),
     ("risk", stress.router),
     ("risk", limits.router),
-    ("risk", explanations.router),
-    ("risk", figure_explanations.router),
+    *explaining.ROUTERS,
     ("simulation", portfolio_simulations.router),
+    ("simulation", simulation_fans.router),
+    ("simulation", simulation_jobs.router),
+    ("simulation", strategies.router),
+    ("simulation", of_portfolio.router),
     ("forecast", forecasts.router),
+    ("forecast", batches.forecasts),
+    ("forecast", portfolio_forecast.router),
+    ("forecast", models.router),
+    ("forecast", scores.router),
+    ("forecast", forecast_on_request.router),
+    ("access", auth.router),
+    ("access", users.router),
+    ("access", api_keys.router),
+    ("access", audit.router),
 )
 """Slice of each router; a new resource is one line here."""
 
@@ -100,6 +155,7 @@ def create_app(service: str, settings: Settings) -> FastAPI:
     found = service_named(service)
     require_loopback_without_login(settings)
     settings.require("database_url", *(() if settings.is_local else ("jwt_secret", "service_api_key")))
+    settings = _with_tls(settings)
     app = _Application(
         title=f"fintech-platform: {found.name}",
         description="Prices, risk, simulations and forecasts as the pipeline computed them. Every answer carries the"
@@ -108,18 +164,37 @@ def create_app(service: str, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # serving.observability has its own
     )
     app.state.service = found
     app.state.settings = settings
-    app.state.cache = ResponseCache.of(found.name, settings)
+    app.state.tokens = Tokens.of(settings)
+    app.state.default_caller = LOCAL if settings.is_local else None
+    app.state.standings = Standings()
+    app.state.shared = SharedServer.of(settings)
+    app.state.cache = ResponseCache.of(found.name, settings, app.state.shared)
     app.state.instruments = Instruments.of(found.name, settings, app.state.cache)
     app.state.upstreams = Upstreams(found, settings)
+    simulates = found.serves("simulation") and app.state.upstreams.of("simulation") is None
+    app.state.simulating = Desk.of(settings) if simulates else None
     add_error_handlers(app)
     _include_routes(app, found)
     _protect(app, settings)
     return app
+
+
+def _with_tls(settings: Settings) -> Settings:
+    """The settings with an address of the database that says how it is reached."""
+    assert settings.database_url is not None  # required before
+    url = with_tls(settings.database_url.get_secret_value(), settings.database_sslmode, settings.database_sslrootcert)
+    return settings.model_copy(update={"database_url": SecretStr(url)})
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name of the route's function: what generated clients call the operation; a test keeps them unique."""
+    return route.name
 
 
 class _Application(FastAPI):
@@ -128,10 +203,16 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The documentation, with what the response cache answers for every route."""
         specification = super().openapi()
+        document_credentials(specification)
         for path, operations in specification["paths"].items():
             if path.startswith(CACHED) and "get" in operations:
                 operations["get"]["responses"].setdefault("304", {"description": NOT_MODIFIED})
+        describe_edge(specification["paths"], API)
         return specification
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The middlewares, inside one that the answer to a defect passes, too."""
+        return SecurityHeadersMiddleware(super().build_middleware_stack(), is_strict=not self.state.settings.is_local)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Begin with the first middleware."""
@@ -148,18 +229,32 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     url = app.state.settings.database_url.get_secret_value()
     connections = Connections(url)
     cache: ResponseCache = app.state.cache
+    shared: SharedServer | None = app.state.shared
     instruments: Instruments = app.state.instruments
+    simulating: Desk | None = app.state.simulating
     # Of the default's 40 threads most would wait for one of the connections, and for one another.
     to_thread.current_default_thread_limiter().total_tokens = THREADS
     instruments.open()
     connections.open()
+    if shared is not None:
+        shared.open()
     cache.open()
     app.state.connections = connections
+    if instruments.metrics is not None:
+        from serving.circuit_metrics import CircuitCollector  # noqa: PLC0415 - its library takes 0.1 s to import
+
+        instruments.metrics.registry.register(CircuitCollector(app.state.upstreams, connections.pulse))
+    if simulating is not None:
+        simulating.open()
     try:
         yield
     finally:
+        if simulating is not None:
+            await to_thread.run_sync(simulating.close)
         await app.state.upstreams.close()
-        await cache.close()
+        cache.close()
+        if shared is not None:
+            await shared.close()
         await to_thread.run_sync(connections.close)
         await to_thread.run_sync(instruments.close)
 
@@ -175,11 +270,13 @@ def _include_routes(app: FastAPI, service: Service) -> None:
         from serving.observability.metrics import metrics_router  # noqa: PLC0415 - 0.1 s, where it is wanted only
 
         app.include_router(metrics_router(app.state.instruments.metrics, app.state.settings))
-    header = APIKeyHeader(name=HEADER, auto_error=False, description="Needed outside of FINTECH_ENV=local.")
     for slice_name, router in ROUTERS:
         if service.serves(slice_name):
             app.include_router(
-                router, prefix=API, responses=problem_responses(401, 404, 422, 503), dependencies=[Security(header)]
+                router,
+                prefix=API,
+                responses=problem_responses(401, 403, 404, 422, 503),
+                dependencies=[Depends(require_permission)],
             )
             upstream = app.state.upstreams.of(slice_name)
             if upstream is not None:
@@ -189,12 +286,27 @@ def _include_routes(app: FastAPI, service: Service) -> None:
 def _protect(app: FastAPI, settings: Settings) -> None:
     """Add what stands before the routes; the last one added is asked first."""
     instruments: Instruments = app.state.instruments
-    app.add_middleware(BodyLimitMiddleware, maximum_bytes=MAXIMUM_BODY_BYTES)
+    app.add_middleware(IdempotencyMiddleware, forwards=is_forwarded)
+    app.add_middleware(BodyLimitMiddleware, limits=BodyLimits(MAXIMUM_BODY_BYTES))
     # What is kept is given to whoever gets here: everything that checks callers is added below.
     app.add_middleware(ResponseCacheMiddleware, cache=app.state.cache)
     app.add_middleware(ForwardedRequests, version=None if app.state.upstreams else app.state.cache.version)
-    if not settings.is_local:
+    rate = rate_of(settings)
+    if rate is not None:  # in front of the cache, whose answers count, and behind logins, which name who is counted
+        service_key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
+        counts = request_counts(rate, settings, app.state.shared)
+        app.add_middleware(RateLimitMiddleware, rate=rate, counts=counts, service_key=service_key)
+    if app.state.tokens is not None:
         assert settings.service_api_key is not None  # required above
-        app.add_middleware(ServiceTokenMiddleware, key=settings.service_api_key.get_secret_value())
+        is_gateway = app.state.service.slice is None
+        key = settings.service_api_key.get_secret_value()
+        checker = Checker(app.state.tokens, key, believes_services=not is_gateway)
+        app.add_middleware(AccessMiddleware, checker=checker, login_page=is_gateway)
+    proxies = TrustedProxies(settings.trusted_proxies)
+    if proxies:
+        app.add_middleware(ClientMiddleware, proxies=proxies)
+    if settings.cors_origins:
+        app.add_middleware(OriginsMiddleware, origins=checked_origins(settings.cors_origins))
+    app.add_middleware(HeadLimitMiddleware)
     if instruments.watches:
         app.add_middleware(ExchangeMiddleware, recorders=instruments.recorders, tracing=instruments.tracing)

@@ -15,6 +15,7 @@ from pipeline.base.errors import ConflictError, DatabaseError, InvalidInputError
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.risk.measures.errors import MeasureInputError
 from serving.observability.request_ids import REQUEST_ID
+from serving.routing import methods_at
 
 logger = logging.getLogger("serving")
 
@@ -31,6 +32,7 @@ _DETAILS = {
     405: "This address does not take that method; the header Allow names those it takes.",
     413: "The body is larger than this service takes.",
 }
+_JSON_REMEDY = "Send UTF-8 text, and numbers of a usual length."
 _LONGEST_NAME = 64
 
 
@@ -48,7 +50,7 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every failure of the app with a problem."""
-    app.add_exception_handler(PlatformError, _on_platform_error)
+    app.add_exception_handler(PlatformError, answer_platform_error)
     app.add_exception_handler(MeasureInputError, _on_input_error)
     app.add_exception_handler(ForecastInputError, _on_input_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -56,7 +58,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_defect)
 
 
-async def _on_platform_error(request: Request, error: Exception) -> Response:
+async def answer_platform_error(request: Request, error: Exception) -> Response:
+    """The problem that a known failure is answered with; also for what stands in front of the handlers."""
     assert isinstance(error, PlatformError)
     status = next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -85,9 +88,14 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part)[:_LONGEST_NAME] for part in location)
 
 
-async def _on_http_exception(_: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        # FastAPI's words for what no JSON parser reads, such as a number of 5,000 digits.
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "body: no JSON that can be read", remedy=_JSON_REMEDY)
     headers = dict(error.headers) if error.headers else None
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(methods_at(request.scope))}
     return problem(error.status_code, _DETAILS.get(error.status_code, str(error.detail)), headers)
 
 

@@ -46,5 +46,6 @@ class RiskOut(MeasureValues):
 
     session: date
     sessions_in_window: int
+    risk_free: str | None
     reason: str | None
     materialization_id: int = Field(description=INSTRUMENT_RISK.columns[WRITER].comment)

@@ -20,9 +20,10 @@ from serving.caching.keys import Key, key_of
 from serving.caching.shared import SharedCache
 from serving.caching.versions import DataVersion
 from serving.routing import ROUTE, route_of
+from serving.shared_server import SharedServer
 
-CACHED = "/api/"
-"""Beginning of the paths that are cached: health, metrics, documentation and pages are not."""
+CACHED = ("/api/", "/charts/")
+"""Beginnings of the paths that are cached: health, metrics, documentation and pages are not."""
 FLIGHT_SECONDS = 10.0
 """How long a request waits for the same one under way, before it is computed by itself."""
 _BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding"})
@@ -63,29 +64,25 @@ class ResponseCache:
         self.counts = CacheCounts()
 
     @classmethod
-    def of(cls, service: str, settings: Settings) -> ResponseCache:
-        """The cache of a service, as the settings want it; `open` starts it."""
+    def of(cls, service: str, settings: Settings, server: SharedServer | None) -> ResponseCache:
+        """The cache of a service, as the settings want it; `open` starts it, and whoever made the server that one."""
         assert settings.database_url is not None  # required before
         url = settings.database_url.get_secret_value()
         memory = Memory(settings.cache_mib * 2**20, settings.cache_seconds)
         shared = None
-        if settings.redis_url is not None and settings.cache_mib:
+        if server is not None and settings.cache_mib:
             database = blake2b(redacted(url).encode(), digest_size=6).hexdigest()
             namespace = f"fintech:{settings.app_version}:{service}:{database}:"
-            shared = SharedCache(settings.redis_url.get_secret_value(), namespace)
+            shared = SharedCache(server, namespace)
         return cls(DataVersion(url), memory, shared)
 
     def open(self) -> None:
         """Start; called in the service's loop."""
         self.version.open()
-        if self.shared is not None:
-            self.shared.open()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop."""
         self.version.close()
-        if self.shared is not None:
-            await self.shared.close()
 
     async def newest_version(self) -> str | None:
         """The version to look under; None if nothing may be kept."""
@@ -113,6 +110,8 @@ class ResponseCache:
 class ResponseCacheMiddleware:
     """Answer GET and HEAD of the API from what is kept; of equal requests at one time, compute one.
 
+    HEAD of any other address is its GET without the body.
+
     Logins have to be checked in front of it: an answer that is kept is given to whoever has its key. A route whose
     answers may not be kept says ``Cache-Control: no-store``.
 
@@ -131,14 +130,14 @@ class ResponseCacheMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from what is kept, or pass the request on."""
-        if scope["type"] != "http" or not scope["path"].startswith(CACHED):
-            await self._app(scope, receive, send)
-        elif scope["method"] == "GET":
-            await self._read(scope, receive, send)
-        elif scope["method"] == "HEAD":
+        is_cached = scope["type"] == "http" and scope["path"].startswith(CACHED)
+        read = self._read if is_cached else self._app
+        if scope["type"] == "http" and scope["method"] == "HEAD":
             asked = {**scope, "method": "GET"}
-            await self._read(asked, receive, _without_body(send))
+            await read(asked, receive, _without_body(send))
             scope[ROUTE] = route_of(asked)
+        elif not is_cached or scope["method"] == "GET":
+            await read(scope, receive, send)
         else:
             await self._write(scope, receive, send)
 

@@ -16,10 +16,12 @@ from starlette.routing import BaseRoute, Match, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.base.settings import Settings, env_name
+from serving.auth.tokens import Tokens
+from serving.auth.vouching import Vouching
 from serving.caching.versions import DataVersion
 from serving.errors import problem
 from serving.forwarding.calls import Policy, Upstream
-from serving.forwarding.circuit import State
+from serving.forwarding.circuit import Circuit, State
 from serving.forwarding.messages import VIA
 from serving.routing import ROUTE
 from serving.services import SERVICES, Service
@@ -47,6 +49,7 @@ class Upstreams:
     """
 
     def __init__(self, service: Service, settings: Settings) -> None:
+        vouch = Vouching(Tokens.of(settings))
         token = settings.service_api_key.get_secret_value() if settings.service_api_key else None
         self._by_slice: dict[str, Upstream] = {}
         for other in SERVICES if service.slice is None else ():
@@ -55,7 +58,7 @@ class Upstreams:
             url = getattr(settings, ADDRESSES[other.slice])
             if url is not None:
                 setting = env_name(ADDRESSES[other.slice]) if settings.is_local else None
-                self._by_slice[other.slice] = Upstream(other, url, token, setting, POLICY)
+                self._by_slice[other.slice] = Upstream(other, url, token, setting, POLICY, vouch)
 
     def __len__(self) -> int:
         return len(self._by_slice)
@@ -63,6 +66,10 @@ class Upstreams:
     def of(self, slice_name: str) -> Upstream | None:
         """The service of a slice; None if its routes are answered here."""
         return self._by_slice.get(slice_name)
+
+    def circuits(self) -> dict[str, Circuit]:
+        """Name → circuit."""
+        return {upstream.service.name: upstream.circuit for upstream in self._by_slice.values()}
 
     async def states(self) -> dict[str, tuple[bool, State]]:
         """Name → whether the service says that it lives, and its circuit; asked all at once."""
@@ -108,6 +115,12 @@ class ForwardedRoutes(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request that matches."""
         await self._upstream.forward(scope, receive, send)
+
+
+def is_forwarded(scope: Scope) -> bool:
+    """Whether the application of a request sends it to another service."""
+    routes = scope["app"].router.routes
+    return any(isinstance(route, ForwardedRoutes) and route.matches(scope)[0] is Match.FULL for route in routes)
 
 
 class ForwardedRequests:

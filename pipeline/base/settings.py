@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,8 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 """Where ``workspace.yaml`` and ``dagster.yaml`` lie."""
 
 Environment = Literal["local", "staging", "production"]
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+"""As libpq names them; only the last two know whom they talk to."""
 _HTTP_ADDRESS = r"^https?://[A-Za-z0-9._\[\]:-]+/?$"
 HttpAddress = Annotated[str, StringConstraints(pattern=_HTTP_ADDRESS)]
 """Scheme, host and port, without path, user or password."""
@@ -41,9 +44,13 @@ class Settings(BaseSettings):
     tiingo_api_key: SecretStr | None = Field(None, validation_alias="TIINGO_API_KEY")
     fred_api_key: SecretStr | None = Field(None, validation_alias="FRED_API_KEY")
     alert_webhook_url: SecretStr | None = Field(None, validation_alias="FINTECH_ALERT_WEBHOOK_URL")
+    costly_strategies_since: date = Field(date(2018, 1, 1), validation_alias="FINTECH_COSTLY_STRATEGIES_SINCE")
+    public_url: HttpAddress | None = Field(None, validation_alias="FINTECH_PUBLIC_URL")
     port_offset: int = Field(0, ge=0, le=50_000, validation_alias="FINTECH_PORT_OFFSET")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="DAGSTER_DATABASE_URL")
+    database_sslmode: SslMode | None = Field(None, validation_alias="DATABASE_SSLMODE")
+    database_sslrootcert: Path | None = Field(None, validation_alias="DATABASE_SSLROOTCERT")
     jwt_secret: SecretStr | None = Field(None, validation_alias="JWT_SECRET")
     service_api_key: SecretStr | None = Field(None, validation_alias="SERVICE_API_KEY")
     risk_engine_url: HttpAddress | None = Field(None, validation_alias="RISK_ENGINE_URL")
@@ -56,20 +63,25 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
     access_log: bool = Field(True, validation_alias="FINTECH_ACCESS_LOG")
     metrics: bool = Field(True, validation_alias="FINTECH_METRICS")
+    simulation_workers: int = Field(1, ge=0, le=64, validation_alias="FINTECH_SIMULATION_WORKERS")
+    workers: int = Field(1, ge=1, le=64, validation_alias="FINTECH_WORKERS")
     cache_mib: int = Field(32, ge=0, le=65_536, validation_alias="FINTECH_CACHE_MIB")
     cache_seconds: float = Field(300.0, gt=0, allow_inf_nan=False, validation_alias="FINTECH_CACHE_SECONDS")
     redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
+    rate_limit: str | None = Field(None, validation_alias="FINTECH_RATE_LIMIT")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="FINTECH_TRUSTED_PROXIES")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="FINTECH_CORS_ORIGINS")
     otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     trace_ratio: float = Field(0.01, ge=0, le=1, validation_alias="OTEL_TRACES_SAMPLER_ARG")
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN")
 
-    @field_validator("symbols", mode="before")
+    @field_validator("symbols", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _separated_by_commas(cls, given: object) -> object:
-        """``AAPL, MSFT`` as symbols, each once and in the order given."""
+        """``AAPL, MSFT`` as several values, each once and in the order given."""
         if not isinstance(given, str):
             return given
-        return tuple(dict.fromkeys(symbol.strip() for symbol in given.split(",") if symbol.strip()))
+        return tuple(dict.fromkeys(value.strip() for value in given.split(",") if value.strip()))
 
     @cached_property
     def app_version(self) -> str:

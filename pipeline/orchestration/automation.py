@@ -18,6 +18,9 @@ _INPUTS_CHANGED = dg.AutomationCondition.any_deps_updated().ignore(
     _INSTRUMENTS
 ) | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).allow(_INSTRUMENTS)
 
+# Risk-free rates are optional, and those of old months may never be read: what is not there holds nothing back.
+_INPUTS_MISSING = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("interest_rates"))
+
 # Dagster's `eager` looks at the latest month alone; released rows, late corrections and new portfolios change others.
 # What is missing when a condition is first evaluated counts as handled, so a first deployment asks for nothing. The
 # sensor turns all months that one tick asks for into one backfill, and `BackfillPolicy.single_run` that into a run for
@@ -27,6 +30,7 @@ AS_INPUTS_CHANGE = (
     dg.AutomationCondition.eager()
     .without(dg.AutomationCondition.in_latest_time_window())
     .replace("any_deps_updated", _INPUTS_CHANGED)
+    .replace("any_deps_missing", _INPUTS_MISSING)
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
 ).with_label("eager for every month, once blocking checks of the inputs have passed")
 

@@ -33,6 +33,8 @@ def each_portfolio(
     own = refusals if isinstance(refusals, tuple) else (refusals,)
     refused: tuple[type[Exception], ...] = (NotFoundError, *own)
     for portfolio in portfolios:
+        if not portfolio.positions:
+            continue  # a book that holds nothing has nothing to compute
         try:
             blocks += list(compute(portfolio))
         except refused as error:

@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline.base.settings import env_name
-from pipeline.store.engine import Database
+from pipeline.base.settings import env_name, load_settings
+from pipeline.store.engine import Database, with_tls
 
 Overrides = Mapping[str, Any]
 """Resource key → resource, in place of production's; tests pass their own."""
@@ -22,7 +22,8 @@ class DatabaseResource(dg.ConfigurableResource[Database]):
     @property
     def database(self) -> Database:
         """The database behind the address."""
-        return Database(self.url)
+        settings = load_settings()
+        return Database(with_tls(self.url, settings.database_sslmode, settings.database_sslrootcert))
 
 
 def production_database() -> DatabaseResource:

@@ -15,7 +15,9 @@ import dagster as dg
 import numpy as np
 from sqlalchemy import Table
 
+from pipeline.base.settings import load_settings
 from pipeline.base.types import MonthRange
+from pipeline.orchestration.asset_charts import embedded_charts
 from pipeline.orchestration.asset_page import SPARKLINE_MONTHS, column_schema, rounded, sparkline
 from pipeline.orchestration.automation import AS_INPUTS_CHANGE, FRESH_EVERY_SESSION
 from pipeline.orchestration.checks import CheckOutcome, Columns, declared_checks, run_declared_checks
@@ -33,6 +35,9 @@ INPUT_MONTHS_METADATA = "fintech/input_months_back"
 
 SECONDS_METADATA = "seconds_in_asset"
 """Materialisation metadata: from opening the write to its commit, which leaves Dagster's own time out."""
+
+REBUILD_CONFIG = "rebuild"
+"""Configuration of an asset's run: build its table anew beside the one in use, where the run offers all of it."""
 
 Figures = Callable[[Columns], Mapping[str, float]]
 
@@ -153,6 +158,13 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         automation_condition=None if declared.scheduled else AS_INPUTS_CHANGE,
         check_specs=[*declared_checks(declared.table, name), *own_checks],
         required_resource_keys={"database", *_resource_keys(compute)},
+        config_schema={
+            REBUILD_CONFIG: dg.Field(
+                bool,
+                default_value=False,
+                description="Build the table anew beside the one in use, if the run has all of its months.",
+            )
+        },
         pool=declared.pool,
     )
     def table_asset(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -160,7 +172,8 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         database: DatabaseResource = context.resources.database
         resources = {key: getattr(context.resources, key) for key in _resource_keys(compute)}
         started = time.perf_counter()
-        with open_write(database.database, name, context.run.run_id, code_version(declared.location)) as write:
+        version, anew = code_version(declared.location), context.op_execution_context.op_config[REBUILD_CONFIG]
+        with open_write(database.database, name, context.run.run_id, version, anew=anew) as write:
             answer = compute(write, months, **resources)
             produced = answer if isinstance(answer, Produced) else Produced(answer)
             checks = [*run_declared_checks(declared.table, produced.rows), *produced.checks]
@@ -223,7 +236,9 @@ def _page(
     return {
         "dagster/row_count": count_rows(write.connection, write.asset),
         "trend": sparkline([mean for _, mean in means], caption),
+        **embedded_charts(load_settings(), declared.table, declared.headline, declared.headline_subject, produced.rows),
         **outcome_metadata(outcome),
+        **({"table_built_anew": True} if outcome.built_anew else {}),
         **({"notice": dg.MetadataValue.md("  \n".join(notices))} if notices else {}),
         **produced.metadata,
     }

@@ -17,11 +17,18 @@ RECENT = 1_000
 began earlier and ends later; the sum rises with it, unless so many began and ended in between."""
 
 UNWATCHED = {
+    "api_key": "its answers are not kept",
+    "app_user": "its answers are not kept",
     "asset_partition": "changes with a numbered write",
+    "audit_entry": "its answers are not kept",
     "data_change": "is the numbers",
+    "idempotent_request": "answers are only sent again",
     "materialization": "is the numbers",
     "payload_refusal": "no answer is made from it",
     "raw_payload": "no answer is made from it",
+    "refresh_token": "no answer is made from it",
+    "simulation_job": "its answers are not kept",
+    "simulation_part": "no answer is made from it",
 }
 """Tables with neither a writer's number nor the trigger, and why (a test holds every other table to one of them)."""
 

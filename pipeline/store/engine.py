@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -190,6 +191,41 @@ def with_database(url: str, name: str) -> str:
     server = url[: parts.end("hosts")]
     kept = [parameter for parameter in _parameters(parts) if not parameter.startswith("dbname=")]
     return f"{server}/{quote(name, safe='')}" + (f"?{'&'.join(kept)}" if kept else "")
+
+
+def with_tls(url: str, mode: str | None, root_certificate: Path | None) -> str:
+    """The address with what it does not say itself of TLS.
+
+    Parameters
+    ----------
+    mode
+        libpq's ``sslmode``; None leaves its default.
+    root_certificate
+        File of the authority that signed the server's certificate; ``system`` takes those of the machine.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address cannot be read, or the file does not exist.
+    """
+    parts = _ADDRESS.fullmatch(url)
+    if parts is None:
+        raise _unreadable()
+    said = {parameter.partition("=")[0] for parameter in _parameters(parts)}
+    added = []
+    if mode is not None and "sslmode" not in said:
+        added.append(f"sslmode={mode}")
+    if root_certificate is not None and "sslrootcert" not in said:
+        if str(root_certificate) != "system" and not root_certificate.is_file():
+            raise ConfigurationError(
+                f"DATABASE_SSLROOTCERT={root_certificate} is no file",
+                "Name the file with the certificate of the authority, or system.",
+                exit_code=2,
+            )
+        added.append(f"sslrootcert={quote(str(root_certificate), safe='')}")
+    if not added:
+        return url
+    return url + ("&" if parts["query"] else "" if parts["query"] is not None else "?") + "&".join(added)
 
 
 def redacted(url: str) -> str:

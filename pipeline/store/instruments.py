@@ -97,8 +97,10 @@ class Instrument(Listing):
 BENCHMARK_KIND = "index"
 
 
-def benchmark_of(instruments: Sequence[Instrument]) -> Instrument | None:
-    """The instrument that others are measured against: the first index, if there is one."""
+def benchmark_of(instruments: Sequence[Instrument], chosen: int | None = None) -> Instrument | None:
+    """The instrument that others are measured against: that of a number, else the first index, if there is one."""
+    if chosen is not None:
+        return next((instrument for instrument in instruments if instrument.id == chosen), None)
     return next((instrument for instrument in instruments if instrument.kind == BENCHMARK_KIND), None)
 
 

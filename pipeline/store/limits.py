@@ -187,8 +187,10 @@ def record_events(connection: Connection, events: Sequence[NewEvent]) -> int:
     recorded = 0
     for event in events:
         added = connection.execute(
-            f"INSERT INTO limit_event ({_NEW_EVENT}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (key) DO NOTHING",
+            # A portfolio may be deleted meanwhile: nothing is told of it then, and the run goes on.
+            f"INSERT INTO limit_event ({_NEW_EVENT}) SELECT %s::text, %s::int, %s::text,"
+            " %s::text, %s::text, %s::date, %s::date, %s::float8, %s::float8, %s::float8"
+            " WHERE EXISTS (SELECT FROM portfolio WHERE id = %s FOR KEY SHARE) ON CONFLICT (key) DO NOTHING",
             [
                 event.key,
                 event.portfolio_id,
@@ -200,6 +202,7 @@ def record_events(connection: Connection, events: Sequence[NewEvent]) -> int:
                 event.value,
                 event.warn,
                 event.breach,
+                event.portfolio_id,
             ],
         )
         recorded += added.rowcount
@@ -214,10 +217,17 @@ def read_events(connection: Connection, portfolio_id: int, window: Window) -> li
             SELECT {_EVENT} FROM limit_event WHERE portfolio_id = %(id)s
                 AND session >= coalesce(%(start)s, '-infinity'::date)
                 AND session <= coalesce(%(end)s, 'infinity'::date)
+                AND (%(is_first)s OR (session, recorded_at, key) < (%(session)s, %(recorded_at)s, %(key)s))
             ORDER BY session DESC, recorded_at DESC, key DESC LIMIT %(limit)s
             """,
-            {"id": portfolio_id, "start": window.start, "end": window.end, "limit": window.limit},
+            {"id": portfolio_id, "start": window.start, "end": window.end, "limit": window.limit} | _before(window),
         ).fetchall()[::-1]
+
+
+def _before(window: Window) -> dict[str, object]:
+    """The key before which a page of events ends."""
+    session, recorded_at, key = window.before or (None, None, None)
+    return {"is_first": window.before is None, "session": session, "recorded_at": recorded_at, "key": key}
 
 
 def claim_undelivered(connection: Connection, tried: Collection[str]) -> StoredEvent | None:

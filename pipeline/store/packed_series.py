@@ -6,7 +6,7 @@ takes longer than all that is computed with the rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -37,7 +37,14 @@ class Series:
 
 
 def read_series(
-    connection: Connection, table: Table, subject: Sequence[str], names: Sequence[str], start: date, end: date
+    connection: Connection,
+    table: Table,
+    subject: Sequence[str],
+    names: Sequence[str],
+    start: date,
+    end: date,
+    *,
+    only: Mapping[str, int | str] | None = None,
 ) -> dict[Any, Series]:
     """Columns of every subject of a table in ``[start, end)``.
 
@@ -47,6 +54,8 @@ def read_series(
         Key columns that name a subject; with the session they are the whole key.
     names
         Columns of float64.
+    only
+        Values that key columns must have; None for every subject.
 
     Returns
     -------
@@ -59,9 +68,12 @@ def read_series(
         sql.SQL("string_agg(float8send(coalesce({}, 'NaN')), '' ORDER BY {})").format(sql.Identifier(name), session)
         for name in names
     ]
+    kept: list[sql.Composable] = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in (only or {}).items()
+    ]
     query = sql.SQL(
         "SELECT {keys}, string_agg(date_send({session}), '' ORDER BY {session}), {packed} FROM {table}"
-        " WHERE {session} >= {start} AND {session} < {end} GROUP BY {keys}"
+        " WHERE {session} >= {start} AND {session} < {end} AND {kept} GROUP BY {keys}"
     ).format(
         keys=keys,
         session=session,
@@ -69,6 +81,7 @@ def read_series(
         table=sql.Identifier(table.name),
         start=sql.Literal(start),
         end=sql.Literal(end),
+        kept=sql.SQL(" AND ").join(kept or [sql.SQL("true")]),
     )
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(query).fetchall()

@@ -48,3 +48,8 @@ def record_provider(connection: Connection, name: str, notice: str | None) -> in
 def read_notices(connection: Connection) -> list[str]:
     """The notices of every provider in use."""
     return [row[0] for row in connection.execute("SELECT notice FROM provider WHERE notice IS NOT NULL ORDER BY name")]
+
+
+def read_named_notices(connection: Connection) -> list[tuple[str, str]]:
+    """Name and notice of every provider in use that has a notice."""
+    return connection.execute("SELECT name, notice FROM provider WHERE notice IS NOT NULL ORDER BY name").fetchall()

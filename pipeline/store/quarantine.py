@@ -154,16 +154,37 @@ def _is_same(row: QuarantinedRow | None, payload: object) -> bool:
     return row is not None and row.payload == payload
 
 
-def read_quarantine(connection: Connection, state: str | None = None, limit: int = 1_000) -> list[HeldRow]:
-    """Quarantined rows, newest session first; of one state, or of all."""
+def read_quarantine(
+    connection: Connection,
+    state: str | None = None,
+    limit: int = 1_000,
+    after: tuple[date, str, str, str] | None = None,
+) -> list[HeldRow]:
+    """Quarantined rows, newest session first; of one state, or of all.
+
+    Parameters
+    ----------
+    after
+        Session, symbol, rule and provider of the row that the first one follows; None for the first of all.
+    """
+    session, symbol, rule, provider = after or (None, None, None, None)
     with connection.cursor(row_factory=class_row(HeldRow)) as cursor:
         return cursor.execute(
             """
             SELECT provider, symbol, session, rule, payload, state FROM quarantine
-            WHERE %(state)s::text IS NULL OR state = %(state)s
-            ORDER BY session DESC, symbol, rule LIMIT %(limit)s
+            WHERE (%(state)s::text IS NULL OR state = %(state)s)
+                AND (%(session)s::date IS NULL OR session < %(session)s
+                    OR (session = %(session)s AND (symbol, rule, provider) > (%(symbol)s, %(rule)s, %(provider)s)))
+            ORDER BY session DESC, symbol, rule, provider LIMIT %(limit)s
             """,
-            {"state": state, "limit": limit},
+            {
+                "state": state,
+                "limit": limit,
+                "session": session,
+                "symbol": symbol,
+                "rule": rule,
+                "provider": provider,
+            },
         ).fetchall()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row
@@ -31,11 +31,14 @@ class Window:
         First and last session, both included; None leaves that side open.
     limit
         Most rows to return; the newest are kept.
+    before
+        Values of `order_columns`: only rows that come before them count. None for all.
     """
 
     start: date | None = None
     end: date | None = None
     limit: int = 252
+    before: tuple[Any, ...] | None = None
 
 
 LATEST = Window(limit=1)
@@ -69,7 +72,28 @@ def window_condition(table: Table, subject: Mapping[str, int | str], window: Win
             conditions.append(
                 sql.SQL("{} {} {}").format(sql.Identifier(session), sql.SQL(operator), sql.Literal(bound))
             )
+    if window.before is not None:
+        conditions.append(_before(order_columns(table, subject), window.before))
     return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+
+
+def order_columns(table: Table, subject: Collection[str]) -> list[str]:
+    """The columns that order the rows of a subject: the session, then the rest of the key.
+
+    Parameters
+    ----------
+    subject
+        Key columns that the subject has values of.
+    """
+    session = _required_session(table)
+    return [session, *(c.name for c in table.primary_key if c.name != session and c.name not in subject)]
+
+
+def _before(names: list[str], values: tuple[Any, ...]) -> sql.Composed:
+    """Rows that come before a key, which an index on it finds at once."""
+    return sql.SQL("({}) < ({})").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)), sql.SQL(", ").join(map(sql.Literal, values))
+    )
 
 
 def newest_query(

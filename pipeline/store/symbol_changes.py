@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from psycopg import Connection
 
 from pipeline.base.errors import ConflictError, NotFoundError
-from pipeline.store import materializations
+from pipeline.store import audit, materializations
+from pipeline.store.audit import Actor
 from pipeline.store.engine import Database
 from pipeline.store.instruments import Instrument, find_instruments
 from pipeline.store.materializations import UNPARTITIONED
@@ -20,9 +21,10 @@ from pipeline.store.writing import open_write
 
 INSTRUMENTS = "instruments"
 """Asset that writes the table."""
+NOBODY_NAMED = Actor("the platform")
 
 
-def retire_instrument(database: Database, symbol: str, last_session: date) -> Instrument:
+def retire_instrument(database: Database, symbol: str, last_session: date, actor: Actor = NOBODY_NAMED) -> Instrument:
     """End an instrument's symbol; its rows stay, and who lists the symbol next is a new instrument.
 
     Nothing that is computed reads the day, so no result is out of date.
@@ -41,10 +43,14 @@ def retire_instrument(database: Database, symbol: str, last_session: date) -> In
         _require_no_later_price(connection, instrument, last_session)
         _require_begun(connection, symbol, last_session)
         end_spell(connection, symbol, last_session, write.materialization_id)
+        detail = {"symbol": symbol, "last_session": str(last_session)}
+        audit.record(connection, actor, "instrument.retire", f"instrument:{instrument.id}", detail)
     return instrument
 
 
-def rename_instrument(database: Database, old: str, new: str, first_session: date) -> Instrument:
+def rename_instrument(
+    database: Database, old: str, new: str, first_session: date, actor: Actor = NOBODY_NAMED
+) -> Instrument:
     """Give an instrument another symbol from a day on; it keeps its id and its rows.
 
     Readers order instruments by symbol and take the first index as benchmark, so what reads them is out of date.
@@ -69,6 +75,8 @@ def rename_instrument(database: Database, old: str, new: str, first_session: dat
             "UPDATE instrument SET symbol = %s, materialization_id = %s WHERE id = %s", [new, number, instrument.id]
         )
         materializations.mark_changed(connection, number, INSTRUMENTS, [UNPARTITIONED])
+        detail = {"old": old, "new": new, "first_session": str(first_session)}
+        audit.record(connection, actor, "instrument.rename", f"instrument:{instrument.id}", detail)
     return instrument
 
 

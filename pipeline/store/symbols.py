@@ -74,6 +74,15 @@ def read_holders(connection: Connection) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
+def read_ended(connection: Connection) -> dict[str, date]:
+    """Symbol that no instrument has any more → the last day on which one had it."""
+    rows = connection.execute(
+        "SELECT symbol, max(last_session) FROM instrument_symbol"
+        " GROUP BY symbol HAVING bool_and(last_session IS NOT NULL)"
+    )
+    return dict(rows.fetchall())
+
+
 def begin_spell(connection: Connection, symbol: str, instrument_id: int, materialization_id: int) -> None:
     """Give a symbol to a new instrument, from the day after the last one that had it; from the start if none had."""
     ended = [spell.last_session for spell in read_spells_of(connection, symbol) if spell.last_session is not None]

@@ -5,11 +5,16 @@ from __future__ import annotations
 from sqlalchemy import MetaData
 
 from pipeline.store import (
+    api_keys,  # noqa: F401
+    audit,  # noqa: F401
     corporate_actions,  # noqa: F401
     covariances,  # noqa: F401
     data_version,  # noqa: F401
     factor_exposures,  # noqa: F401
+    forecast_models,  # noqa: F401
+    forecast_scores,  # noqa: F401
     fx_rates,  # noqa: F401
+    idempotency,  # noqa: F401
     ingest_runs,  # noqa: F401
     instrument_risk,  # noqa: F401
     instruments,  # noqa: F401
@@ -27,8 +32,14 @@ from pipeline.store import (
     quantile_forecasts,  # noqa: F401
     quarantine,  # noqa: F401
     raw_payloads,  # noqa: F401
+    refresh_tokens,  # noqa: F401
+    simulation_jobs,  # noqa: F401
+    strategies,  # noqa: F401
     stress_results,  # noqa: F401
+    stress_scenarios,  # noqa: F401
     symbols,  # noqa: F401
+    transactions,  # noqa: F401
+    users,  # noqa: F401
     var_backtests,  # noqa: F401
     volatility_forecasts,  # noqa: F401
 )

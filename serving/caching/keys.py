@@ -12,6 +12,9 @@ from starlette.types import Scope
 CALLER = "fintech.caller"
 """Key of the scope under which whoever checks a login in front of the cache leaves who asks, as text."""
 
+AUDIENCE = "fintech.audience"
+"""Key of the scope for what all callers have in common who are given the same answer; without it the caller counts."""
+
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-api-key", b"x-service-token"})
 
 Pairs = tuple[tuple[str, str], ...]
@@ -54,7 +57,7 @@ def key_of(scope: Scope, version: str) -> Key:
             accept = accept + b"," + value if accept else value
         elif name in _CREDENTIALS:
             credentials.append((name, value))
-    caller = scope.get(CALLER)
+    caller = scope.get(AUDIENCE, scope.get(CALLER))
     return Key(
         scope["path"],
         canonical_query(scope["query_string"]),

@@ -14,6 +14,7 @@ import time
 import psycopg
 
 from pipeline.base.errors import PlatformError
+from pipeline.store.bounded import BoundedConnection
 from pipeline.store.data_version import read_data_version
 from pipeline.store.engine import libpq_url
 
@@ -146,7 +147,7 @@ class DataVersion:
             connection.close()
 
     def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(
+        return BoundedConnection.connect(
             libpq_url(self._url),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,

@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -74,15 +74,26 @@ class Upstream:
         What it is sent as ``X-Service-Token``.
     setting
         Name of the setting with the address, which callers are told; None tells them nothing.
+    vouch
+        Gives what the service is told of who asks; None tells it nothing.
     """
 
-    def __init__(self, service: Service, url: str, token: str | None, setting: str | None, policy: Policy) -> None:
+    def __init__(
+        self,
+        service: Service,
+        url: str,
+        token: str | None,
+        setting: str | None,
+        policy: Policy,
+        vouch: Callable[[Scope], str | None] = lambda _: None,
+    ) -> None:
         self.service = service
         self.circuit = Circuit()
         self._url = httpx.URL(url)
         self._token = token
         self._setting = setting
         self._policy = policy
+        self._vouch = vouch
         self._calls = _transport(policy.connections, policy.idle_seconds)
         self._probes = _transport(2, policy.idle_seconds)
         self._recovery: asyncio.Task[None] | None = None
@@ -144,7 +155,7 @@ class Upstream:
         request = httpx.Request(
             scope["method"],
             self._url,
-            headers=request_headers(scope, self._token),
+            headers=request_headers(scope, self._token, self._vouch(scope)),
             content=body,
             extensions=self._extensions(target_of(scope)),
         )

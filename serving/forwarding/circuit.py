@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 State = Literal["closed", "open", "half_open"]
+STATES: tuple[State, ...] = get_args(State)
 
 FAILURES = 5
 """One after the other that open a circuit: a restart that retries outlast does not."""
@@ -37,6 +38,7 @@ class Circuit:
         self._is_trying = False
         self.state: State = "closed"
         self.opened_at: float | None = None
+        self.openings = 0
 
     def enter(self) -> int | None:
         """A number to end the call with, or None if it may not go through."""
@@ -62,6 +64,7 @@ class Circuit:
             return False
         self._change("open")
         self.opened_at = self._clock()
+        self.openings += 1
         return True
 
     def leave(self, entry: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from serving.auth import HEADER
+from serving.auth.headers import CALLER_TOKEN, SERVICE_TOKEN
 from serving.caching.answers import VARY
 from serving.observability.request_ids import REQUEST_ID
 from serving.observability.tracing import TRACEPARENT
@@ -20,8 +20,10 @@ _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
     b" upgrade".split()
 )
-_OWN_REQUEST = frozenset(b"host content-length expect forwarded via x-service-token".split())
+_OWN_REQUEST = frozenset(b"host content-length expect forwarded via x-service-token x-fintech-caller".split())
 """Request headers that are made anew; what callers say of where they come from is not believed."""
+_CREDENTIALS = frozenset(b"authorization cookie x-api-key".split())
+"""Of the caller: a service is told who asks instead, where it is asked in a caller's name."""
 _OWN_ANSWER = frozenset(b"age cache-status date server".split())
 """Headers of answers that the gateway's own cache and server set."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -90,14 +92,24 @@ def target_of(scope: Scope) -> bytes:
     return path + b"?" + query if query else path
 
 
-def request_headers(scope: Scope, token: str | None) -> Headers:
-    """The caller's, but for those of its connection and those that say who asks and by which way."""
+def request_headers(scope: Scope, token: str | None, vouched: str | None = None) -> Headers:
+    """The caller's, but for those of its connection and those that say who asks and by which way.
+
+    Parameters
+    ----------
+    token
+        Of services.
+    vouched
+        By which the service is told who asks, in place of the caller's own credentials.
+    """
     request_id, traceparent = REQUEST_ID.get(), TRACEPARENT.get()
     own: Headers = [(b"via", VIA)]
     if scope.get("client"):
         own.append((b"x-forwarded-for", scope["client"][0].encode("ascii", "replace")))
     if token is not None:
-        own.append((HEADER.lower().encode(), token.encode()))
+        own.append((SERVICE_TOKEN.lower().encode(), token.encode()))
+    if vouched is not None:
+        own.append((CALLER_TOKEN.lower().encode(), vouched.encode()))
     if request_id is not None:
         own.append((b"x-request-id", request_id.encode()))
     if traceparent is not None:
@@ -106,6 +118,8 @@ def request_headers(scope: Scope, token: str | None) -> Headers:
     if scope["method"] == "GET":
         # The cache in front compares; a 304 of the service would reach others that wait for the same answer.
         replaced |= {b"if-none-match"}
+    if vouched is not None:
+        replaced |= _CREDENTIALS
     kept = _end_to_end(scope["headers"])
     return [*((n, v) for n, v in kept if n not in replaced and not n.startswith(b"x-forwarded-")), *own]
 

@@ -22,10 +22,12 @@ from pipeline.store.instruments import read_instrument
 from pipeline.store.portfolios import Portfolio, read_portfolio
 from pipeline.store.var_backtests import VAR_BACKTEST, read_var_backtests
 from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import InstrumentPath, IsoDate, PortfolioPath, Windowed
+from serving.inputs import InstrumentPath, PastDay, PortfolioPath, Windowed
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of
 from serving.routes.tails import Fraction, MethodName, read_held
+from serving.routing import ComputingRoute
 
 MOST_OBSERVATIONS_ASKED = 2_520
 """Ten years: under a second of the slowest method."""
@@ -33,7 +35,9 @@ MOST_OBSERVATIONS_ASKED = 2_520
 MOST_RETURNS_READ = 4_000_000
 """Observations × window of a request."""
 
-router = APIRouter(tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, tags=["risk"])
+
+BACKTESTS = Order.of_series(VAR_BACKTEST, "subject_kind", "subject_id")
 
 
 @described_by(VAR_BACKTEST)
@@ -79,7 +83,7 @@ class BacktestRequest(BaseModel):
     observations: Annotated[int, Strict()] = Field(
         MOST_OBSERVATIONS, ge=2, le=MOST_OBSERVATIONS_ASKED, description="Forecasts to judge, the newest ones."
     )
-    as_of: IsoDate | None = Field(None, description="Last day whose price may be used; null for the newest.")
+    as_of: PastDay | None = Field(None, description="Last day whose price may be used; null for the newest.")
 
     @model_validator(mode="after")
     def _require_little_work(self) -> BacktestRequest:
@@ -137,8 +141,8 @@ def list_portfolio_backtests(reference: PortfolioPath, query: Windowed, database
     """The newest stored backtests inside a window, oldest first: a row a month's end, method and measure."""
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        rows = read_var_backtests(connection, "portfolio", portfolio.id, query.window)
-        return Collection[BacktestOut](data=rows, notice=database.notice(connection))
+        rows = read_var_backtests(connection, "portfolio", portfolio.id, query.page(BACKTESTS))
+        return Collection[BacktestOut].page(rows, query.limit, BACKTESTS, database.notice(connection))
 
 
 @router.get("/instruments/{symbol}/backtests")
@@ -146,8 +150,8 @@ def list_instrument_backtests(symbol: InstrumentPath, query: Windowed, database:
     """The newest stored backtests inside a window, oldest first: a row a month's end and measure."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        rows = read_var_backtests(connection, "instrument", instrument.id, query.window)
-        return Collection[BacktestOut](data=rows, notice=database.notice(connection))
+        rows = read_var_backtests(connection, "instrument", instrument.id, query.page(BACKTESTS))
+        return Collection[BacktestOut].page(rows, query.limit, BACKTESTS, database.notice(connection))
 
 
 @router.post("/portfolios/{reference}/backtests")

@@ -16,19 +16,24 @@ from pipeline.base.errors import InvalidInputError, NotFoundError
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.common_window import CommonWindow, common_window, market_sessions, searched_sessions
 from pipeline.risk.measures.covariance import estimate_covariance
-from pipeline.risk.measures.pairs import known_correlation, matrix_of_pairs
-from pipeline.store.covariances import CovarianceRow, read_newest_pairs
+from pipeline.risk.measures.pairs import known_correlation
+from pipeline.store.covariances import CovarianceRow, read_newest_covariance
 from pipeline.store.instruments import Instrument, benchmark_of, read_instrument, read_instruments
+from pipeline.store.point_in_time import NOW, Knowledge
 from pipeline.store.prices import PricePanel, read_price_panel
 from serving.answers import Resource
 from serving.deps import Database
 from serving.inputs import IsoDate
-from serving.routes.stress import references
+from serving.references import references
+from serving.routing import ThreadedRoute
 
 CALENDAR_DAYS_PER_SESSION = 1.6
 """365 by 252, and room for holidays."""
 
-router = APIRouter(tags=["risk"])
+MOST_SYMBOLS = 200
+"""Rows of one answer: 40,000 numbers of each kind, 1.6 MB."""
+
+router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
 
 Estimator = Literal["ledoit_wolf", "sample", "ewma", "oas"]
 STORED: Estimator = "ledoit_wolf"
@@ -46,9 +51,10 @@ class CovarianceQuery(BaseModel):
     session: IsoDate | None = Field(
         None, description="The newest month's end up to this day is answered with; null for the newest of all."
     )
-    symbols: References | None = Field(
+    symbols: Annotated[list[Reference], Field(min_length=1, max_length=MOST_SYMBOLS)] | None = Field(
         None,
-        description="Rows and columns wanted, one parameter each; all where left out.",
+        description="Rows and columns wanted, one parameter each; all where left out, of a matrix that has no more than"
+        f" {MOST_SYMBOLS}.",
         examples=[["AAPL", "MSFT"]],
     )
     estimator: Estimator = Field(
@@ -83,36 +89,43 @@ def get_covariance(query: Annotated[CovarianceQuery, Query()], database: Databas
     """The covariance matrix of the 252 returns up to a month's end."""
     with database.reading() as connection:
         chosen = [read_instrument(connection, symbol) for symbol in query.symbols or ()]
-        pairs = read_newest_pairs(connection, STORED, query.session)
-        if not pairs:
+        stored = read_newest_covariance(connection, STORED, query.session)
+        if stored is None:
             raise NotFoundError(
                 f"No covariance is stored up to {query.session or 'now'}",
                 "Choose a later session, or run 'fintech run'; the first matrix needs 253 sessions with prices.",
             )
+        _require_few(stored.ids, chosen)
         instruments = read_instruments(connection)
         if query.estimator == STORED:
-            matrix = _stored(pairs)
+            matrix = Matrix(stored.ids, stored.matrix, stored.materialization_id)
         else:
-            matrix = _estimated(connection, instruments, pairs, query.estimator)
+            matrix = _estimated(connection, instruments, stored, query.estimator)
         notice = database.notice(connection)
-    return _answer(matrix, pairs[0], query.estimator, chosen, instruments).model_copy(update={"notice": notice})
+    return _answer(matrix, stored, query.estimator, chosen, instruments).model_copy(update={"notice": notice})
 
 
-def _stored(pairs: Sequence[CovarianceRow]) -> Matrix:
-    values = np.array([pair.covariance for pair in pairs], dtype=np.float64)
-    return Matrix(_ids(pairs), matrix_of_pairs(values), pairs[0].materialization_id)
+def _require_few(ids: Sequence[int], chosen: Sequence[Instrument]) -> None:
+    """Refuse an answer of more numbers than anyone reads at once.
 
-
-def _ids(pairs: Sequence[CovarianceRow]) -> list[int]:
-    return [pair.instrument_id for pair in pairs if pair.instrument_id == pair.other_instrument_id]
+    Raises
+    ------
+    InvalidInputError
+        Naming the remedy.
+    """
+    if not chosen and len(ids) > MOST_SYMBOLS:
+        raise InvalidInputError(
+            f"symbols: the matrix has {len(ids)} instruments, and an answer at most {MOST_SYMBOLS}",
+            "Name those you need, one symbols parameter each; several answers make the whole matrix.",
+        )
 
 
 def _estimated(
-    connection: Connection, instruments: Sequence[Instrument], pairs: Sequence[CovarianceRow], estimator: str
+    connection: Connection, instruments: Sequence[Instrument], stored: CovarianceRow, estimator: str
 ) -> Matrix:
     """By another estimator, of the same instruments over the same returns."""
-    ids, session = _ids(pairs), pairs[0].session
-    _, window = read_common_window(connection, instruments, ids, session, pairs[0].window_sessions)
+    ids, session = stored.ids, stored.session
+    _, window = read_common_window(connection, instruments, ids, session, stored.window_sessions)
     if window is None:
         raise NotFoundError(
             f"The prices that the matrix of {session} was made of are there no longer", "Choose another session."
@@ -122,7 +135,12 @@ def _estimated(
 
 
 def read_common_window(
-    connection: Connection, instruments: Sequence[Instrument], ids: Sequence[int], last: date, window_sessions: int
+    connection: Connection,
+    instruments: Sequence[Instrument],
+    ids: Sequence[int],
+    last: date,
+    window_sessions: int,
+    known: Knowledge = NOW,
 ) -> tuple[PricePanel, CommonWindow | None]:
     """The newest returns up to a day that instruments have in common, on the sessions of the market.
 
@@ -134,7 +152,7 @@ def read_common_window(
     benchmark = benchmark_of(instruments)
     wanted = list(dict.fromkeys([*ids, *([benchmark.id] if benchmark else [])]))
     days = int(CALENDAR_DAYS_PER_SESSION * searched_sessions(window_sessions)) + 14
-    panel = read_price_panel(connection, wanted, last - timedelta(days=days), last + timedelta(days=1))
+    panel = read_price_panel(connection, wanted, last - timedelta(days=days), last + timedelta(days=1), known)
     close = panel.columns(ids)
     kept = market_sessions(close, panel.column(benchmark.id) if benchmark else None)
     on_market = PricePanel(panel.sessions[kept], np.array(ids, dtype=np.int64), close[kept])
@@ -142,14 +160,14 @@ def read_common_window(
 
 
 def _answer(
-    matrix: Matrix, first: CovarianceRow, estimator: str, chosen: Sequence[Instrument], known: Sequence[Instrument]
+    matrix: Matrix, stored: CovarianceRow, estimator: str, chosen: Sequence[Instrument], known: Sequence[Instrument]
 ) -> CovarianceOut:
     names = references(known)
     missing = [names[instrument.id] for instrument in chosen if instrument.id not in matrix.ids]
     if missing:
         raise InvalidInputError(
-            f"symbols: {', '.join(missing[:5])} not in the matrix of {first.session}, for want of"
-            f" {first.window_sessions} returns up to it",
+            f"symbols: {', '.join(missing[:5])} not in the matrix of {stored.session}, for want of"
+            f" {stored.window_sessions} returns up to it",
             "Leave them out, or choose another session.",
         )
     ids = list(dict.fromkeys(instrument.id for instrument in chosen)) or matrix.ids
@@ -157,9 +175,9 @@ def _answer(
     covariance = matrix.covariance[np.ix_(rows, rows)]
     correlation = known_correlation(covariance)
     return CovarianceOut(
-        session=first.session,
+        session=stored.session,
         estimator=estimator,
-        window_sessions=first.window_sessions,
+        window_sessions=stored.window_sessions,
         computed=matrix.materialization_id is None,
         materialization_id=matrix.materialization_id,
         symbols=[names[wanted] for wanted in ids],

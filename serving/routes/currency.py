@@ -31,6 +31,7 @@ from serving.answers import Resource, Row
 from serving.deps import Database
 from serving.inputs import IsoDate, PortfolioPath
 from serving.routes.portfolio_risk import QUARTER_DAYS, end_of
+from serving.routing import ThreadedRoute
 
 DEFAULT_DAYS = 365
 
@@ -42,7 +43,7 @@ _FX = "What those currencies earned in the base currency [fraction of value at t
 _CROSS = "Local × currency return: what each earned of the other [fraction of value at the close before]"
 _TOTAL = "Return in the base currency; the sum of the three [fraction of value at the close before]"
 
-router = APIRouter(prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
 
 
 class CurrencyQuery(BaseModel):
@@ -138,12 +139,13 @@ def split_by_currency(
         portfolio = read_portfolio(connection, reference)
         end = end_of(connection, query.end)
         start = query.start or end - timedelta(days=DEFAULT_DAYS)
-        panel = _read_panel(connection, portfolio, start, end)
+        panel = read_split_panel(connection, portfolio, start, end)
         notice = database.notice(connection)
-    return CurrencySplitOut.of(_answer(portfolio, panel, split_of(panel, portfolio, start)), notice)
+    return CurrencySplitOut.of(split_answer(portfolio, panel, split_of(panel, portfolio, start)), notice)
 
 
-def _read_panel(connection: Connection, portfolio: Portfolio, start: date, end: date) -> PricePanel:
+def read_split_panel(connection: Connection, portfolio: Portfolio, start: date, end: date) -> PricePanel:
+    """Prices from the rebalancing before a return to split, to the last."""
     ids = [position.instrument_id for position in portfolio.positions]
     return read_price_panel(connection, ids, start - timedelta(days=DAYS_BEFORE), end)
 
@@ -206,7 +208,8 @@ def _without_returns(panel: PricePanel, portfolio: Portfolio) -> InvalidInputErr
     )
 
 
-def _answer(portfolio: Portfolio, panel: PricePanel, split: Split) -> CurrencySplitOut:
+def split_answer(portfolio: Portfolio, panel: PricePanel, split: Split) -> CurrencySplitOut:
+    """A split as it is served."""
     parts = split.contributions
     compounded: CompoundedContributions = compounded_contributions(parts)
     columns = (part.tolist() for part in (parts.local, parts.fx, parts.cross, parts.total))

@@ -16,7 +16,6 @@ from pydantic_core import PydanticCustomError
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import DateArray, FloatArray
 from pipeline.risk.measures.common_window import common_window, searched_sessions
-from pipeline.risk.measures.decomposition import RiskParts
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.splits import (
     Split,
@@ -39,13 +38,16 @@ from pipeline.store.portfolio_contributions import (
 from pipeline.store.portfolios import Portfolio, read_portfolio
 from pipeline.store.prices import PricePanel, read_price_panel
 from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import IsoDate, PortfolioPath, Windowed, require_number
+from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
+from serving.references import references
 from serving.routes.covariance import CALENDAR_DAYS_PER_SESSION, Estimator
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, QUARTER_DAYS, Confidence, end_of, reaches_back
-from serving.routes.stress import references
+from serving.routing import ComputingRoute
 
-router = APIRouter(prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
+ROWS = Order.of_series(PORTFOLIO_CONTRIBUTION, "portfolio_id")
 
 _CHOICES_OF: dict[str, tuple[SplitMeasure, ...]] = {
     "confidence": ("var", "es"),
@@ -97,7 +99,7 @@ class DecompositionRequest(BaseModel):
     method: TailMethod = Field(
         "historical", description="Of var: its one scenario, or a kernel over scenarios like it."
     )
-    as_of: IsoDate | None = Field(None, description="Last day whose price may be used; null for the newest.")
+    as_of: PastDay | None = Field(None, description="Last day whose price may be used; null for the newest.")
 
     @model_validator(mode="after")
     def _require_consistency(self) -> DecompositionRequest:
@@ -179,9 +181,10 @@ def list_contributions(reference: PortfolioPath, query: Windowed, database: Data
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
         names = references(read_instruments(connection))
-        rows = read_portfolio_contributions(connection, portfolio.id, query.window)
-        named = [ContributionOut.model_validate(_named(row, names)) for row in rows]
-        return Collection[ContributionOut](data=named, notice=database.notice(connection))
+        rows = read_portfolio_contributions(connection, portfolio.id, query.page(ROWS))
+        kept, following = ROWS.cut(rows, query.limit)
+        named = [ContributionOut.model_validate(_named(row, names)) for row in kept]
+        return Collection[ContributionOut].of(named, database.notice(connection), following)
 
 
 @router.post("/{reference}/decomposition")
@@ -192,15 +195,20 @@ def compute_decomposition(
     asked = request or DecompositionRequest()
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        instruments = {instrument.id: instrument for instrument in read_instruments(connection)}
-        funds = factor_funds_of(list(instruments.values())) if asked.by == "factor" else []
-        panel = _read_panel(connection, portfolio, funds, asked)
+        _, window, held = read_window(connection, portfolio, asked)
         notice = database.notice(connection)
+    return decomposition_answer(portfolio, window, held, asked).model_copy(update={"notice": notice})
+
+
+def read_window(
+    connection: Connection, portfolio: Portfolio, asked: DecompositionRequest
+) -> tuple[PricePanel, Window, list[Instrument]]:
+    """The prices that were read, what is decomposed of them, and the instruments of the positions."""
+    instruments = {instrument.id: instrument for instrument in read_instruments(connection)}
+    funds = factor_funds_of(list(instruments.values())) if asked.by == "factor" else []
+    panel = _read_panel(connection, portfolio, funds, asked)
     window = window_of(panel, portfolio, funds, asked.window_sessions)
-    held = [instruments[position.instrument_id] for position in portfolio.positions]
-    split = _split(window, held, asked.by)
-    answer = _answer(portfolio, window, asked, split, decomposed(split, asked.spec))
-    return answer.model_copy(update={"notice": notice})
+    return panel, window, [instruments[position.instrument_id] for position in portfolio.positions]
 
 
 def _named(row: ContributionRow, names: dict[int, str]) -> dict[str, object]:
@@ -271,9 +279,7 @@ def _split(window: Window, held: Sequence[Instrument], by: str) -> Split:
     if by == "position":
         return split_by_position(symbols, window.weights, window.returns)
     if by == "sector":
-        # A fund or an index has no sector; its kind says what it is.
-        labels = [instrument.sector or f"no sector ({instrument.kind})" for instrument in held]
-        return split_by_group(labels, window.weights, window.returns)
+        return split_by_group([group_of(instrument) for instrument in held], window.weights, window.returns)
     if not window.funds:
         raise InvalidInputError(
             "by: there is no factor fund", "Load instruments of kind etf, or split by position or sector."
@@ -282,9 +288,17 @@ def _split(window: Window, held: Sequence[Instrument], by: str) -> Split:
     return split_by_factor(symbols, window.weights, window.returns, funds, window.factor_returns)
 
 
-def _answer(
-    portfolio: Portfolio, window: Window, asked: DecompositionRequest, split: Split, parts: RiskParts
+def group_of(instrument: Instrument) -> str:
+    """The sector; a fund or an index has none, and its kind says what it is."""
+    return instrument.sector or f"no sector ({instrument.kind})"
+
+
+def decomposition_answer(
+    portfolio: Portfolio, window: Window, held: Sequence[Instrument], asked: DecompositionRequest
 ) -> DecompositionOut:
+    """A decomposition as it is served."""
+    split = _split(window, held, asked.by)
+    parts = decomposed(split, asked.spec)
     is_tail = asked.measure != "volatility"
     return DecompositionOut(
         portfolio_id=portfolio.id,

@@ -19,15 +19,19 @@ from pipeline.store.factor_exposures import FACTOR_EXPOSURE, read_factor_exposur
 from pipeline.store.instruments import Instrument, read_instrument, read_instruments
 from pipeline.store.prices import PricePanel
 from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import InstrumentPath, IsoDate, Windowed
+from serving.inputs import InstrumentPath, PastDay, Windowed
+from serving.references import references
 from serving.routes.covariance import References, read_common_window
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of
-from serving.routes.stress import references
+from serving.routing import ThreadedRoute
 
 MOST_FACTORS = 500
 
-router = APIRouter(tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
+
+EXPOSURES = Order.of_series(FACTOR_EXPOSURE, "instrument_id")
 
 
 @described_by(FACTOR_EXPOSURE)
@@ -58,7 +62,7 @@ class PrincipalQuery(BaseModel):
     symbols: References | None = Field(
         None, description="Instruments, one parameter each; every stock with a full window where left out."
     )
-    as_of: IsoDate | None = Field(None, description="Last day whose price may be used; null for the newest.")
+    as_of: PastDay | None = Field(None, description="Last day whose price may be used; null for the newest.")
 
 
 class PrincipalFactorOut(Row):
@@ -85,8 +89,8 @@ def list_factor_exposures(symbol: InstrumentPath, query: Windowed, database: Dat
     """The newest stored exposures to the factor funds inside a window, oldest first: a row a month's end and fund."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        rows = read_factor_exposures(connection, instrument.id, query.window)
-        return Collection[FactorExposureOut](data=rows, notice=database.notice(connection))
+        rows = read_factor_exposures(connection, instrument.id, query.page(EXPOSURES))
+        return Collection[FactorExposureOut].page(rows, query.limit, EXPOSURES, database.notice(connection))
 
 
 @router.get("/principal-factors")

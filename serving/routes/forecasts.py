@@ -16,9 +16,10 @@ from pipeline.store.reading import LATEST, Window
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST, read_volatility_forecasts
 from serving.answers import Resource, Row, described_by
 from serving.deps import Database
-from serving.inputs import MAXIMUM_ROWS, InstrumentPath, Windowed
+from serving.inputs import MAXIMUM_ROWS, InstrumentPath, Latest
+from serving.routing import ThreadedRoute
 
-router = APIRouter(prefix="/instruments", tags=["forecasts"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["forecasts"])
 
 
 @described_by(VOLATILITY_FORECAST)
@@ -79,7 +80,7 @@ _Forecast = TypeVar("_Forecast", bound=_Dated)
 
 
 @router.get("/{symbol}/forecasts")
-def list_forecasts(symbol: InstrumentPath, query: Windowed, database: Database) -> ForecastsOut:
+def list_forecasts(symbol: InstrumentPath, query: Latest, database: Database) -> ForecastsOut:
     """Every model's latest forecasts; with `start`, `end` or `limit`, the newest inside that window."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)

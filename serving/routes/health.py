@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from pipeline.base.errors import DatabaseError
 from pipeline.store.readiness import check_readiness
-from serving.deps import CONNECT_TIMEOUT_SECONDS, Database
+from serving.deps import Database
 from serving.errors import problem_responses
 from serving.forwarding.circuit import State
+from serving.pulse import CONNECT_TIMEOUT_SECONDS
 
 READY_SECONDS = 2.0
 PROBES = 2

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pipeline.store.instrument_risk import read_instrument_risk
+from pipeline.store.instrument_risk import INSTRUMENT_RISK, read_instrument_risk
 from pipeline.store.instruments import read_instrument
 from serving.answers import Collection
+from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.inputs import InstrumentPath, Windowed
 from serving.measures import RiskOut
+from serving.routing import ThreadedRoute
 
-router = APIRouter(prefix="/instruments", tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["risk"])
+ROWS = Order.of_series(INSTRUMENT_RISK, "instrument_id")
 
 
 @router.get("/{symbol}/risk")
@@ -19,5 +22,5 @@ def list_instrument_risk(symbol: InstrumentPath, query: Windowed, database: Data
     """The newest rolling 252-session measures inside a window, oldest first."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        rows = read_instrument_risk(connection, instrument.id, query.window)
-        return Collection[RiskOut](data=rows, notice=database.notice(connection))
+        rows = read_instrument_risk(connection, instrument.id, query.page(ROWS))
+        return Collection[RiskOut].page(rows, query.limit, ROWS, database.notice(connection))

@@ -9,10 +9,13 @@ from pydantic import Field
 
 from pipeline.store.instruments import INSTRUMENT, read_instrument, read_instruments
 from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import InstrumentPath
+from serving.inputs import InstrumentPath, Paged
+from serving.routing import ThreadedRoute
 
-router = APIRouter(prefix="/instruments", tags=["market data"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["market data"])
+INSTRUMENTS = Order("instruments", (str, date), lambda one: (one.symbol, one.delisted_on or date.max))
 
 
 @described_by(INSTRUMENT)
@@ -37,10 +40,12 @@ class InstrumentAnswer(InstrumentOut, Resource):
 
 
 @router.get("")
-def list_instruments(database: Database) -> Collection[InstrumentOut]:
+def list_instruments(query: Paged, database: Database) -> Collection[InstrumentOut]:
     """Every instrument, ordered by symbol; those that are no longer listed too."""
     with database.reading_once() as connection:
-        return Collection[InstrumentOut](data=read_instruments(connection), notice=database.notice(connection))
+        found = sorted(read_instruments(connection), key=INSTRUMENTS.key)  # by code point, as cursors compare
+        kept, following = query.sliced(found, INSTRUMENTS)
+        return Collection[InstrumentOut].of(kept, database.notice(connection), following)
 
 
 @router.get("/{symbol}")

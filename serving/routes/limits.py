@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated
 
@@ -21,13 +22,19 @@ from pipeline.store.limits import (
 )
 from pipeline.store.portfolios import read_portfolio
 from serving.answers import Collection, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import PortfolioPath, Windowed, require_number
+from serving.inputs import Paged, PortfolioPath, Windowed, require_number
+from serving.routing import ThreadedRoute
 
 MOST_LIMITS = 64
 Bound = Annotated[float, Strict(), AllowInfNan(False), BeforeValidator(require_number), Field(ge=-1e12, le=1e12)]
 
-router = APIRouter(prefix="/portfolios", tags=["limits"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["limits"])
+LIMITS = Order("limits", (str, str), lambda limit: (limit.measure, limit.direction))
+EVENTS = Order(
+    "limit_event", (date, datetime, str), lambda event: (event.session, event.recorded_at, event.key), is_reversed=True
+)
 
 
 class LimitIn(BaseModel):
@@ -46,7 +53,12 @@ class LimitIn(BaseModel):
 class LimitsIn(BaseModel):
     """All limits of a portfolio: they take the place of those that were set before."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"limits": [{"measure": "var_99_1d", "direction": "above", "warn": 0.03, "breach": 0.04}]}]
+        },
+    )
 
     limits: list[LimitIn] = Field(max_length=MOST_LIMITS)
 
@@ -102,11 +114,12 @@ class LimitEventOut(Row):
 
 
 @router.get("/{reference}/limits")
-def list_limits(reference: PortfolioPath, database: Database) -> Collection[LimitOut]:
+def list_limits(reference: PortfolioPath, query: Paged, database: Database) -> Collection[LimitOut]:
     """The limits of a portfolio, by measure."""
     with database.reading() as connection:
         rows = read_limits(connection, read_portfolio(connection, reference).id)
-        return Collection[LimitOut](data=rows, notice=database.notice(connection))
+        kept, following = query.sliced(sorted(rows, key=LIMITS.key), LIMITS)
+        return Collection[LimitOut].of(kept, database.notice(connection), following)
 
 
 @router.put("/{reference}/limits")
@@ -116,6 +129,9 @@ def put_limits(reference: PortfolioPath, limits: LimitsIn, database: Database) -
     with database.writing() as connection:
         portfolio = read_portfolio(connection, reference)
         replace_limits(connection, portfolio.id, checked)
+        database.record(
+            connection, "limits.set", f"portfolio:{portfolio.id}", {"limits": [asdict(limit) for limit in checked]}
+        )
         rows = read_limits(connection, portfolio.id)
         return Collection[LimitOut](data=rows, notice=database.notice(connection))
 
@@ -124,7 +140,9 @@ def put_limits(reference: PortfolioPath, limits: LimitsIn, database: Database) -
 def delete_limits(reference: PortfolioPath, database: Database) -> None:
     """Take away all limits of a portfolio; an episode that was open ends."""
     with database.writing() as connection:
-        replace_limits(connection, read_portfolio(connection, reference).id, [])
+        portfolio = read_portfolio(connection, reference)
+        replace_limits(connection, portfolio.id, [])
+        database.record(connection, "limits.set", f"portfolio:{portfolio.id}", {"limits": []})
 
 
 @router.get("/{reference}/limit-events")
@@ -132,5 +150,5 @@ def list_limit_events(reference: PortfolioPath, query: Windowed, database: Datab
     """The newest events inside a window, oldest first, with the state of their delivery."""
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        rows = read_events(connection, portfolio.id, query.window)
-        return Collection[LimitEventOut](data=rows, notice=database.notice(connection))
+        rows = read_events(connection, portfolio.id, query.page(EVENTS))
+        return Collection[LimitEventOut].page(rows, query.limit, EVENTS, database.notice(connection))

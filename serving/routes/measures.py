@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from fastapi import APIRouter
 from pydantic import Field
 
@@ -9,8 +11,10 @@ from pipeline.risk.measures import MEASURES, Measure
 from pipeline.risk.measures.convention_meanings import MEANINGS, libraries_with, peer_name
 from pipeline.store.risk_columns import MEASURE_COLUMNS
 from serving.answers import Collection, Row
+from serving.inputs import Tabular
+from serving.routing import ThreadedRoute
 
-router = APIRouter(prefix="/measures", tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/measures", tags=["risk"])
 
 _COLUMNS = {name: (unit.name, meaning) for name, unit, meaning in MEASURE_COLUMNS}
 
@@ -26,6 +30,8 @@ class PeerOut(Row):
 class MeasureOut(Row):
     """A registered measure."""
 
+    is_timeless: ClassVar[bool] = True
+
     name: str
     unit: str
     meaning: str
@@ -40,9 +46,9 @@ class MeasureOut(Row):
 
 
 @router.get("")
-def list_measures() -> Collection[MeasureOut]:
+def list_measures(query: Tabular) -> Collection[MeasureOut]:  # noqa: ARG001 - its format is for `serving.finishing`
     """Every measure, in the order of the stored columns."""
-    return Collection[MeasureOut](data=[_described(measure) for measure in MEASURES], notice=None)
+    return Collection[MeasureOut].of([_described(measure) for measure in MEASURES], None)
 
 
 def _described(measure: Measure) -> MeasureOut:

@@ -11,29 +11,40 @@ from typing import Annotated, Literal
 import numpy as np
 from fastapi import APIRouter
 from psycopg import Connection
-from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from pipeline.base.errors import NotFoundError
 from pipeline.base.types import DateArray, FloatArray, Rebalancing
 from pipeline.risk.measures import MEASURES, RiskSpec
 from pipeline.risk.measures.holdings import Holdings, period_ids, scenario_returns
+from pipeline.risk.measures.risk_free import NONE_STORED, RiskFree, why_unknown
 from pipeline.risk.measures.tail import historical_es, historical_var
 from pipeline.risk.report import HeldSeries, held_series, latest_report
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
-from pipeline.store.portfolio_risk import read_portfolio_risk
+from pipeline.store.portfolio_risk import PORTFOLIO_RISK, read_portfolio_risk
 from pipeline.store.portfolios import Portfolio, read_portfolio
 from pipeline.store.prices import PricePanel, read_last_session, read_price_panel
-from serving.answers import Collection, Resource
+from serving.answers import Collection, Resource, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import IsoDate, PortfolioPath, Windowed, require_number
+from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
 from serving.measures import MeasureValues, RiskOut
+from serving.risk_free import GIVEN, RATE_MEANING, SAID_MEANING, Rate, read_currency_rates
+from serving.routing import ComputingRoute
 
 LONGEST_WINDOW_SESSIONS = 8_400
 """A little more than the 33 years of the bundled prices."""
 QUARTER_DAYS = 92
 _PERIOD_DAYS: dict[Rebalancing, int] = {"buy_and_hold": 0, "daily": 1, "monthly": 31, "quarterly": QUARTER_DAYS}
 
-router = APIRouter(prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
+
+ROWS = Order.of_series(PORTFOLIO_RISK, "portfolio_id")
+
+
+@described_by(PORTFOLIO_RISK)
+class StoredRiskOut(RiskOut):
+    """As `RiskOut`, of a portfolio."""
 
 
 class Confidence(float, Enum):
@@ -47,7 +58,10 @@ class Confidence(float, Enum):
 class RiskRequest(BaseModel):
     """How to measure; everything has a default."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"confidence": 0.99, "window_sessions": 252}]},
+    )
 
     confidence: Annotated[Confidence, BeforeValidator(require_number)] = Field(
         Confidence.P99, description="Of var and expected_shortfall."
@@ -55,10 +69,12 @@ class RiskRequest(BaseModel):
     window_sessions: Annotated[int, Strict()] = Field(
         252, ge=2, le=LONGEST_WINDOW_SESSIONS, description="Returns to measure."
     )
-    risk_free_rate_annual: Annotated[float, Strict(), AllowInfNan(False)] = Field(
-        0.0, gt=-1.0, lt=1.0, description="Annual effective rate, as a fraction."
+    risk_free_rate_annual: Rate | None = Field(
+        None,
+        description=f"{RATE_MEANING} Null takes the stored rates of the portfolio's base currency, and 0 where none is"
+        " known.",
     )
-    as_of: IsoDate | None = Field(None, description="Last day whose price may be used; null for the newest.")
+    as_of: PastDay | None = Field(None, description="Last day whose price may be used; null for the newest.")
 
 
 class PortfolioRiskOut(MeasureValues, Resource):
@@ -68,7 +84,10 @@ class PortfolioRiskOut(MeasureValues, Resource):
     as_of: date = Field(description="Last session that was used: all positions have a price on it.")
     window_start: date = Field(description="Session before the first return of the window.")
     window_sessions: int = Field(description="Returns in the window.")
-    risk_free_rate_annual: float = Field(description="Annual effective rate, as a fraction.")
+    risk_free_rate_annual: float | None = Field(
+        description="Annual effective rate, as a fraction; null where the stored rates of a series were taken."
+    )
+    risk_free: str = Field(description=SAID_MEANING)
     rebalancing: Rebalancing
     var: float | None = Field(description="Value at risk at `confidence` [fraction of value, positive loss]")
     expected_shortfall: float | None = Field(
@@ -87,12 +106,12 @@ class PortfolioRiskOut(MeasureValues, Resource):
 
 
 @router.get("/{reference}/risk")
-def list_portfolio_risk(reference: PortfolioPath, query: Windowed, database: Database) -> Collection[RiskOut]:
+def list_portfolio_risk(reference: PortfolioPath, query: Windowed, database: Database) -> Collection[StoredRiskOut]:
     """The newest stored 252-session measures inside a window, oldest first."""
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        rows = read_portfolio_risk(connection, portfolio.id, query.window)
-        return Collection[RiskOut](data=rows, notice=database.notice(connection))
+        rows = read_portfolio_risk(connection, portfolio.id, query.page(ROWS))
+        return Collection[StoredRiskOut].page(rows, query.limit, ROWS, database.notice(connection))
 
 
 @router.post("/{reference}/risk")
@@ -103,26 +122,41 @@ def compute_portfolio_risk(
     asked = request or RiskRequest()
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        benchmark = benchmark_of(read_instruments(connection))
+        benchmark = benchmark_of(read_instruments(connection), portfolio.benchmark_id)
         end = end_of(connection, asked.as_of)
         series = _read_series(connection, portfolio, benchmark, end, asked.window_sessions)
+        rates = None
+        if asked.risk_free_rate_annual is None and len(series.sessions) > asked.window_sessions:
+            window = series.sessions[-1 - asked.window_sessions :]
+            rates = read_currency_rates(connection, portfolio.base_currency, window)
         notice = database.notice(connection)
-    return PortfolioRiskOut.of(measured(portfolio, series, benchmark, asked), notice)
+    return PortfolioRiskOut.of(measured(portfolio, series, benchmark, asked, rates), notice)
 
 
 def measured(
-    portfolio: Portfolio, series: HeldSeries, benchmark: Instrument | None, asked: RiskRequest
+    portfolio: Portfolio,
+    series: HeldSeries,
+    benchmark: Instrument | None,
+    asked: RiskRequest,
+    rates: RiskFree | None = None,
 ) -> PortfolioRiskOut:
     """The answer to a request from the series that it asks about.
+
+    Parameters
+    ----------
+    rates
+        Of the returns in the window; None for the request's rate, or 0.
 
     Raises
     ------
     MeasureInputError
         If the series is shorter than the window.
     """
-    spec = RiskSpec(window_sessions=asked.window_sessions, risk_free_rate_annual=asked.risk_free_rate_annual)
+    given = asked.risk_free_rate_annual
+    spec = RiskSpec(window_sessions=asked.window_sessions, risk_free_rate_annual=given or 0.0)
     held = series.held
-    values = latest_report(held.returns, series.benchmark, spec, held)
+    values = latest_report(held.returns, series.benchmark, spec, held, rates)
+    partly = None if rates is None else why_unknown(rates.daily)
     scenarios = scenario_returns(held, len(held.returns), spec.window_sessions)
     confidence = float(asked.confidence.value)
     finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
@@ -131,13 +165,18 @@ def measured(
         as_of=series.sessions[-1].astype(date),
         window_start=series.sessions[-1 - spec.window_sessions].astype(date),
         window_sessions=spec.window_sessions,
-        risk_free_rate_annual=spec.risk_free_rate_annual,
+        risk_free_rate_annual=spec.risk_free_rate_annual if rates is None else None,
+        risk_free=rates.series if rates else NONE_STORED if given is None else GIVEN,
         rebalancing=portfolio.rebalancing,
         var=float(historical_var(scenarios, confidence)),
         expected_shortfall=float(historical_es(scenarios, confidence)),
         confidence=confidence,
         benchmark=benchmark.symbol if benchmark and series.benchmark is not None else None,
-        undefined={m.name: m.undefined_because or "undefined" for m in MEASURES if finite[m.name] is None},
+        undefined={
+            m.name: (partly if m.reads_risk_free else None) or m.undefined_because or "undefined"
+            for m in MEASURES
+            if finite[m.name] is None
+        },
         **finite,
     )
 

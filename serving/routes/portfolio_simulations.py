@@ -10,15 +10,19 @@ from pydantic import ConfigDict
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION, read_portfolio_simulations
 from pipeline.store.portfolios import read_portfolio
 from serving.answers import Collection, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.inputs import PortfolioPath, Windowed
+from serving.routing import ThreadedRoute
 
-router = APIRouter(prefix="/portfolios", tags=["simulations"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["simulations"])
+
+SIMULATIONS = Order.of_series(PORTFOLIO_SIMULATION, "portfolio_id")
 
 
 @described_by(PORTFOLIO_SIMULATION)
-class SimulationOut(Row):
-    """A simulated distribution by one model."""
+class SimulationFigures(Row):
+    """What is told of each simulated distribution, stored or computed on request."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -42,6 +46,12 @@ class SimulationOut(Row):
     es_975_error: float | None
     probability_of_loss: float | None
     max_drawdown_mean: float | None
+
+
+@described_by(PORTFOLIO_SIMULATION)
+class SimulationOut(SimulationFigures):
+    """A simulated distribution by one model."""
+
     materialization_id: int
 
 
@@ -50,5 +60,5 @@ def list_simulations(reference: PortfolioPath, query: Windowed, database: Databa
     """The newest simulations inside a window, oldest first: a row a session and model."""
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        rows = read_portfolio_simulations(connection, portfolio.id, query.window)
-        return Collection[SimulationOut](data=rows, notice=database.notice(connection))
+        rows = read_portfolio_simulations(connection, portfolio.id, query.page(SIMULATIONS))
+        return Collection[SimulationOut].page(rows, query.limit, SIMULATIONS, database.notice(connection))

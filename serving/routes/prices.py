@@ -10,10 +10,14 @@ from pydantic import Field
 from pipeline.store.instruments import read_instrument
 from pipeline.store.prices import PRICE, read_bars
 from serving.answers import Collection, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.inputs import InstrumentPath, KnownWindowed
+from serving.routing import ThreadedRoute
 
-router = APIRouter(prefix="/instruments", tags=["market data"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["market data"])
+
+BARS = Order.of_series(PRICE, "instrument_id")
 
 
 @described_by(PRICE)
@@ -36,5 +40,5 @@ def list_prices(symbol: InstrumentPath, query: KnownWindowed, database: Database
     """The newest bars inside a window, oldest first; with `known_at`, as they were known then."""
     with database.reading(as_known=query.known_at is not None) as connection:
         instrument = read_instrument(connection, symbol)
-        bars = read_bars(connection, instrument.id, query.window, query.known)
-        return Collection[BarOut](data=bars, notice=database.notice(connection))
+        bars = read_bars(connection, instrument.id, query.page(BARS), query.known)
+        return Collection[BarOut].page(bars, query.limit, BARS, database.notice(connection))

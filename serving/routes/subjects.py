@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -19,6 +19,7 @@ from pipeline.store.instruments import Instrument
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.trading import read_average_turnover, read_newest_session
 from serving.positions import PositionIn, amounts_of, known_instruments, require_rates, units_of
+from serving.references import references
 from serving.routes.portfolio_risk import read_reaching_panel
 
 DEFAULT_CURRENCY = "USD"
@@ -82,6 +83,10 @@ class Held:
         (k,) money traded a session, in `currency`; NaN where no volume is known.
     currency
         In which everything is measured.
+    ids, close
+        (k,) instruments, and (n+1, k) closes of the window in `currency`.
+    currencies, exchange_rates
+        (k,) of the positions' own prices, and each other currency → (n+1,) by which closes in it were multiplied.
     """
 
     symbols: tuple[str, ...]
@@ -90,6 +95,10 @@ class Held:
     value: float | None
     turnover: FloatArray
     currency: str
+    ids: tuple[int, ...]
+    close: FloatArray
+    currencies: tuple[str, ...]
+    exchange_rates: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +116,15 @@ class Subject:
         Symbol, or ``"given"`` for returns of the caller; None without one.
     held
         None for returns.
+    risk_free
+        Series of the rates in `windows`; None for the spec's rate.
     """
 
     windows: Windows
     sessions: DateArray | None
     benchmark: str | None
     held: Held | None = None
+    risk_free: str | None = None
 
 
 def subject_of_returns(series: Series, window_sessions: int | None) -> Subject:
@@ -194,25 +206,71 @@ def subject_of_positions(
         If weights do not sum to 1, prices are too few, or the value is not above 0.
     """
     Holdings(amounts_of(positions), rebalancing)  # refused before anything is read
-    symbols = tuple(position.symbol for position in positions)
-    known = known_instruments(connection, symbols)
-    ids = [known[symbol].id for symbol in symbols]
-    currency = base_currency or _currency_of([known[symbol] for symbol in symbols])
-    require_rates(connection, [*known.values(), *([benchmark] if benchmark else [])], currency)
+    symbols = [position.symbol for position in positions]
+    found = known_instruments(connection, symbols)
+    held = [found[symbol] for symbol in symbols]
+    ids = [instrument.id for instrument in held]
+    currency = base_currency or _currency_of(held)
+    return subject_of_instruments(
+        connection,
+        held,
+        lambda day: Holdings(units_of(connection, positions, ids, day), rebalancing),
+        rebalancing,
+        benchmark,
+        window_sessions,
+        currency,
+    )
+
+
+def subject_of_instruments(
+    connection: Connection,
+    instruments: Sequence[Instrument],
+    holdings_on: Callable[[np.datetime64], Holdings],
+    rebalancing: Rebalancing,
+    benchmark: Instrument | None,
+    window_sessions: int,
+    currency: str,
+) -> Subject:
+    """Holdings on the newest sessions on which each instrument has a price and a rate, held or not.
+
+    Parameters
+    ----------
+    holdings_on
+        The holdings, in the order of the instruments and the units of a price panel whose last session is given.
+    currency
+        In which prices are measured.
+
+    Raises
+    ------
+    InvalidInputError
+        If a currency has no exchange rate.
+    MeasureInputError
+        If prices are too few, or the value is not above 0.
+    """
+    symbols, ids = tuple(references(instruments).values()), [instrument.id for instrument in instruments]
+    require_rates(connection, [*instruments, *([benchmark] if benchmark else [])], currency)
     end = _end_of(connection, ids)
     panel = read_reaching_panel(connection, ids, benchmark, rebalancing, end, window_sessions, currency)
     close, index = panel.columns(ids, currency), panel.column(benchmark.id, currency) if benchmark else None
     _require_sessions(close, symbols, window_sessions, currency)
-    holdings = Holdings(units_of(connection, positions, ids, panel.sessions[-1]), rebalancing)
+    holdings = holdings_on(panel.sessions[-1])
     series = held_series(close, panel.sessions, index, holdings)
-    newest = close[np.isfinite(close).all(axis=1)][-1]
+    rows = np.flatnonzero(np.isfinite(close).all(axis=1))[-window_sessions - 1 :]
+    newest = close[rows[-1]]
     held = Held(
         symbols,
         series.held.weights[-1],
         series.held.asset_returns[-window_sessions:],
         float(newest @ holdings.amounts) if rebalancing == "buy_and_hold" else None,
-        _turnover(connection, panel, [known[symbol] for symbol in symbols], currency, end),
+        _turnover(connection, panel, instruments, currency, end),
         currency,
+        tuple(ids),
+        close[rows],
+        tuple(instrument.currency for instrument in instruments),
+        {
+            other: panel.exchange.rate(other, currency)[rows]
+            for other in sorted({instrument.currency for instrument in instruments} - {currency})
+        },
     )
     windows = _windows(series, panel, benchmark, window_sessions, currency)
     return Subject(windows, series.sessions[-window_sessions - 1 :], benchmark.symbol if benchmark else None, held)

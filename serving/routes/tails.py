@@ -20,16 +20,20 @@ from pipeline.risk.report import HeldSeries, held_series
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL, read_portfolio_tails
 from pipeline.store.portfolios import Portfolio, read_portfolio
 from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import IsoDate, PortfolioPath, Windowed, require_number
+from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of, read_reaching_panel
+from serving.routing import ComputingRoute
 
 MOST_SIMULATED_SESSIONS = 2_500_000
 """Paths × sessions of a request: under a second and 100 MiB."""
 
 LONGEST_HORIZON_SESSIONS = 252
 
-router = APIRouter(prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
+
+TAILS = Order.of_series(PORTFOLIO_TAIL, "portfolio_id")
 
 Fraction = Annotated[float, Strict(), AllowInfNan(False), BeforeValidator(require_number), Field(gt=0.0, lt=1.0)]
 """A confidence; the three that are published are 0.95, 0.975 and 0.99."""
@@ -81,7 +85,7 @@ class TailRequest(BaseModel):
     window_sessions: Annotated[int, Strict()] = Field(
         PUBLISHED_WINDOW_SESSIONS, ge=2, le=LONGEST_WINDOW_SESSIONS, description="Returns to use."
     )
-    as_of: IsoDate | None = Field(None, description="Last day whose price may be used; null for the newest.")
+    as_of: PastDay | None = Field(None, description="Last day whose price may be used; null for the newest.")
     seed: Annotated[int, Strict()] = Field(0, ge=0, lt=2**63, description="Of a simulation.")
     paths: Annotated[int, Strict()] = Field(10_000, ge=MINIMUM_PATHS, le=200_000, description="Of a simulation.")
 
@@ -134,8 +138,8 @@ def list_portfolio_tails(reference: PortfolioPath, query: Windowed, database: Da
     """The newest stored figures inside a window, oldest first: a row a session and method."""
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        rows = read_portfolio_tails(connection, portfolio.id, query.window)
-        return Collection[TailOut](data=rows, notice=database.notice(connection))
+        rows = read_portfolio_tails(connection, portfolio.id, query.page(TAILS))
+        return Collection[TailOut].page(rows, query.limit, TAILS, database.notice(connection))
 
 
 @router.post("/{reference}/tail")

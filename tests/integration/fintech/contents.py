@@ -9,6 +9,7 @@ from sqlalchemy import Table
 
 from pipeline.store.covariances import COVARIANCE
 from pipeline.store.factor_exposures import FACTOR_EXPOSURE
+from pipeline.store.forecast_scores import FORECAST_SCORE
 from pipeline.store.fx_rates import FX_RATE
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.instruments import INSTRUMENT
@@ -19,7 +20,9 @@ from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.prices import PRICE
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.schema import WRITER, session_column
+from pipeline.store.strategies import STRATEGY_NAV, STRATEGY_WEIGHT
 from pipeline.store.stress_results import STRESS_RESULT
+from pipeline.store.stress_scenarios import STRESS_SCENARIO
 from pipeline.store.var_backtests import VAR_BACKTEST
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
@@ -37,8 +40,11 @@ MONTHLY_TABLES: dict[str, Table] = {
     "portfolio_tail": PORTFOLIO_TAIL,
     "var_backtests": VAR_BACKTEST,
     "portfolio_simulation": PORTFOLIO_SIMULATION,
+    "strategy_weights": STRATEGY_WEIGHT,
+    "strategy_nav": STRATEGY_NAV,
     "volatility_forecast": VOLATILITY_FORECAST,
     "quantile_forecast": QUANTILE_FORECAST,
+    "forecast_scores": FORECAST_SCORE,
 }
 """Asset key → table of every asset with partitions."""
 
@@ -62,5 +68,5 @@ def half_written(ask: Ask) -> list[str]:
 
 def writers(ask: Ask) -> dict[str, dict[int, int]]:
     """Rows by the write that made them, for every table that results go to."""
-    tables = [INSTRUMENT, *MONTHLY_TABLES.values()]
+    tables = [INSTRUMENT, STRESS_SCENARIO, *MONTHLY_TABLES.values()]
     return {table.name: dict(ask(f"SELECT {WRITER}, count(*) FROM {table.name} GROUP BY 1")) for table in tables}

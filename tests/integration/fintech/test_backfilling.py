@@ -110,3 +110,20 @@ def test_a_refused_answer_is_listed_and_written_byte_for_byte(filled: CommandLin
     nothing = filled.run("quarantine", "payload", "0" * 64)
     assert nothing.exit_code == 1
     assert nothing.error_line.startswith("error: No answer with the digest")
+
+
+def test_a_rebuild_builds_the_table_anew_and_changes_no_row(filled: CommandLine) -> None:
+    """The last test of the module, for it loads all months."""
+    number, rows = "SELECT 'price'::regclass::oid::int8", "SELECT p.* FROM price AS p ORDER BY 1, 2"
+    filled.run("backfill", "--assets", "prices")
+    with filled.rows() as ask:
+        before, stored = ask(number), ask(rows)
+    rebuilt = filled.run("backfill", "--assets", "prices", "--rebuild")
+    assert (rebuilt.exit_code, rebuilt.errors) == (0, "")
+    assert ", 0 rows written:" in rebuilt.output
+    with filled.rows() as ask:
+        assert ask(number) != before
+        assert ask(rows) == stored
+    refused = filled.run("backfill", "--assets", "prices", "--rebuild", "--from", "2022-10")
+    assert refused.exit_code == 2
+    assert "--rebuild takes all months of an asset" in refused.error_line

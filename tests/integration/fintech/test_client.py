@@ -15,9 +15,12 @@ from pydantic import SecretStr
 
 import fintech
 from fintech import answers, client
-from fintech.answers import Columns, Position
+from fintech.answers import Position
+from fintech.series import DTYPES, Columns
+from pipeline.store.api_keys import create_key
 from pipeline.store.engine import Database
 from pipeline.store.risk_columns import MEASURE_COLUMNS
+from pipeline.store.users import NewUser, create_user
 from tests.integration.serving.gateways import Puppet, break_off, hang, running_puppet, say
 from tests.integration.serving.running import Running, local_settings, running_service
 from tests.integration.serving.seeding import NOTICE, SESSIONS, Seeded, seed
@@ -59,7 +62,7 @@ def test_the_sentence_of_the_documentation(service: Running, monkeypatch: pytest
 
 
 def kinds(columns: Columns) -> dict[str, str]:
-    return {name: answers._DTYPES[kind] for name, kind in columns.items()}
+    return {name: DTYPES[kind] for name, kind in columns.items()}
 
 
 def test_risk(api: fintech.Client, seeded: Seeded) -> None:
@@ -101,6 +104,9 @@ def test_prices_are_those_of_the_window(api: fintech.Client, seeded: Seeded) -> 
         (lambda a, **w: a.simulations("held", **w), answers.SIMULATIONS),
         (lambda a, **w: a.forecasts("AAPL", **w).volatility, answers.VOLATILITY),
         (lambda a, **w: a.forecasts("AAPL", **w).quantiles, answers.QUANTILES),
+        (lambda a, **w: a.fx_rates("USD", **w), answers.FX_RATES),
+        (lambda a, **w: a.prices_of(["AAPL", "MSFT"], **w), {**answers.SYMBOL, **answers.PRICES}),
+        (lambda a, **w: a.risk_of(["AAPL"], **w), {**answers.SYMBOL, **answers.RISK}),
     ],
 )
 def test_an_answer_without_rows_has_the_same_types(api: fintech.Client, ask: Callable, full: Columns) -> None:
@@ -113,13 +119,58 @@ def test_an_answer_without_rows_has_the_same_types(api: fintech.Client, ask: Cal
 
 
 @pytest.mark.parametrize(
+    "ask",
+    [
+        lambda a: a.tails("held"),
+        lambda a: a.contributions("held"),
+        lambda a: a.backtests("held"),
+        lambda a: a.factor_exposures("AAPL"),
+        lambda a: a.limit_events("held"),
+    ],
+)
+def test_series_that_have_no_rows_yet(api: fintech.Client, ask: Callable) -> None:
+    found = ask(api).to_df()
+    assert len(found) == 0
+    assert found.index.dtype == "datetime64[ns]"
+
+
+def test_all_pages_are_fetched(api: fintech.Client, seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = api.prices("AAPL", limit=len(SESSIONS)).to_df()
+    monkeypatch.setattr(client, "PAGE_ROWS", 200)
+    for limit in ("all", 10_000, len(SESSIONS)):
+        pd.testing.assert_frame_equal(api.prices("AAPL", limit=limit).to_df(), whole)
+    pd.testing.assert_frame_equal(api.prices("AAPL", limit=450).to_df(), whole.tail(450))
+    both = api.prices_of(["MSFT", "AAPL"], start="2020-01-01").to_df()
+    assert len(both) == 2 * len(SESSIONS)
+    pd.testing.assert_frame_equal(both[both["symbol"] == "AAPL"].drop(columns="symbol"), whole)
+    monkeypatch.setattr(client, "PAGE_ROWS", 2)
+    assert [found.symbol for found in api.instruments()] == ["AAPL", "MSFT", "NEW", "SAP", "SPX"]
+    assert len(api.portfolios()) == 3
+
+
+def test_what_an_answer_tells_of_its_data(api: fintech.Client) -> None:
+    risk = api.risk("held")
+    assert [code for code, _ in risk.told.warnings] == ["sample_data", "stale"]
+    assert risk.told.staleness["last_session"] == "2022-12-28"
+    assert risk.to_df().attrs["staleness"] == risk.told.staleness
+    assert api.portfolio("held").warnings[1]["code"] == "stale"
+
+
+@pytest.mark.parametrize(
     ("schema", "columns"),
     [
         ("BarOut", answers.PRICES),
         ("RiskOut", answers.RISK),
         ("SimulationOut", answers.SIMULATIONS),
-        ("serving__routes__forecasts__VolatilityOut", answers.VOLATILITY),
+        ("VolatilityOut", answers.VOLATILITY),
         ("QuantilesOut", answers.QUANTILES),
+        ("TailOut", answers.TAILS),
+        ("BacktestOut", answers.BACKTESTS),
+        ("FactorExposureOut", answers.EXPOSURES),
+        ("ContributionOut", answers.CONTRIBUTIONS),
+        ("FxRateOut", answers.FX_RATES),
+        ("InterestRateOut", answers.INTEREST_RATES),
+        ("LimitEventOut", answers.LIMIT_EVENTS),
         ("InstrumentOut", answers.INSTRUMENTS),
     ],
 )
@@ -130,8 +181,8 @@ def test_columns_are_those_of_the_api(service: Running, schema: str, columns: Co
 
 def _kind(field: dict) -> str:
     [found] = [part for part in field.get("anyOf", [field]) if part["type"] != "null"]
-    if found.get("format") == "date":
-        return "date"
+    if found.get("format") in ("date", "date-time"):
+        return {"date": "date", "date-time": "time"}[found["format"]]
     return {"number": "float", "integer": "int", "string": "text"}[found["type"]]
 
 
@@ -327,16 +378,26 @@ def test_a_lost_connection_is_tried_again(puppet: Puppet) -> None:
 # The key, and what is loaded -------------------------------------------------------------------------------
 
 
+def key_of(database: Database) -> str:
+    """A new API key that reads."""
+    with database.connect() as connection:
+        user = create_user(connection, NewUser("program@example.com", "Program", "no password", "viewer"))
+        return create_key(connection, user.id, "test", ["read"], None)[1]
+
+
 def test_the_key_comes_from_the_environment(seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"environment": "production", "jwt_secret": SecretStr("j"), "service_api_key": SecretStr("key")}
+    secrets = {"environment": "production", "jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("key")}
     with running_service("backend-api", local_settings(seeded.database.url, **secrets)) as running:
         url = f"http://127.0.0.1:{running.port}"
         monkeypatch.delenv("FINTECH_API_KEY", raising=False)
         with pytest.raises(fintech.ProblemError) as caught:
             fintech.Client(url).instruments()
         assert caught.value.status == 401
-        assert len(fintech.Client(url, "key").instruments()) == 5
-        monkeypatch.setenv("FINTECH_API_KEY", "key")
+        key = key_of(seeded.database)
+        assert len(fintech.Client(url, key).instruments()) == 5
+        with pytest.raises(fintech.ProblemError):  # what services send each other is no key of a program
+            fintech.Client(url, "key").instruments()
+        monkeypatch.setenv("FINTECH_API_KEY", key)
         assert len(fintech.Client(url).instruments()) == 5
 
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from pipeline.store.engine import Database
-from tests.integration.serving.gateways import running_five
+from tests.integration.serving.explained_results import seed_explained
+from tests.integration.serving.gateways import serving_all
 from tests.integration.serving.running import Running, Serve, local_settings, running_service
 from tests.integration.serving.seeding import Seeded, seed
 
@@ -40,12 +41,21 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture(scope="session", params=["in_process", "over_http"])
 def api(seeded: Seeded, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """A client of the gateway over the database that tests read: one that serves all, one that calls four services."""
-    if request.param == "over_http":
-        with running_five(seeded.database.url) as (gateway, _):
-            yield gateway.client
-    else:
-        with running_service("backend-api", local_settings(seeded.database.url)) as service:
-            yield service.client
+    with serving_all(seeded.database.url, over_http=request.param == "over_http") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def explained_seed(new_database: Callable[[], Database]) -> Seeded:
+    """The database whose results can all be explained."""
+    return seed_explained(new_database())
+
+
+@pytest.fixture(scope="session", params=["in_process", "over_http"])
+def explained_api(explained_seed: Seeded, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """As `api`, over that database."""
+    with serving_all(explained_seed.database.url, over_http=request.param == "over_http") as client:
+        yield client
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import httpx
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,6 +29,17 @@ def running_five(url: str, **changes: object) -> Iterator[tuple[Running, dict[st
         addresses = {ADDRESSES[name]: f"http://127.0.0.1:{running.port}" for name, running in behind.items()}
         settings = local_settings(url, **{**changes, **addresses})
         yield stack.enter_context(running_service("backend-api", settings)), behind
+
+
+@contextmanager
+def serving_all(url: str, *, over_http: bool) -> Iterator[httpx.Client]:
+    """A client of a gateway that serves every slice itself, or of one that calls four services."""
+    if over_http:
+        with running_five(url) as (gateway, _):
+            yield gateway.client
+    else:
+        with running_service("backend-api", local_settings(url)) as service:
+            yield service.client
 
 
 class Puppet:

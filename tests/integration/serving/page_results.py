@@ -12,6 +12,7 @@ from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.quarantine import QuarantinedRow, replace_quarantine
 from pipeline.store.stress_results import STRESS_RESULT
+from pipeline.store.stress_scenarios import STRESS_SCENARIO, replace_scenarios
 from pipeline.store.var_backtests import VAR_BACKTEST
 from pipeline.store.writing import open_write
 from tests.integration.serving.seeding import MONTHS, SESSIONS, Seeded, filled
@@ -50,8 +51,19 @@ def add_page_results(seeded: Seeded) -> None:
             "instrument_id": np.array([apple, microsoft], "i4"),
         }
         write.replace(PORTFOLIO_CONTRIBUTION, filled(PORTFOLIO_CONTRIBUTION, 2, **both), MONTHS)
-        stress = {"scenario": np.full(2, b"lehman_2008"), "pnl": np.array([-0.2, -0.1])}
+        crisis = {"scenario": np.full(2, b"lehman_2008"), "kind": np.full(2, b"historical")}
+        stress = {**crisis, "pnl": np.array([-0.2, -0.1])}
         write.replace(STRESS_RESULT, filled(STRESS_RESULT, 2, **both, **stress), MONTHS)
+        stated = {
+            "portfolio_id": both["portfolio_id"],
+            "session": both["session"],
+            "scenario": np.array([b"lehman_2008", b"volatility_doubled"]),
+            "kind": np.array([b"historical", b"hypothetical"]),
+            "parameters": np.array([b'{"first": "2008-09-15"}', b'{"volatility_scale": 2.0}']),
+            "total": np.array([-0.3, 0.0]),
+            "var_99_1d_after": np.array([np.nan, 0.0432]),
+        }
+        replace_scenarios(write, filled(STRESS_SCENARIO, 2, **stated), MONTHS)
         exposure = {"instrument_id": np.full(1, apple, "i4"), "session": last, "factor": np.array([b"MTUM"])}
         write.replace(FACTOR_EXPOSURE, filled(FACTOR_EXPOSURE, 1, **exposure), MONTHS)
         band = {

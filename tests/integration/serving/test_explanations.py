@@ -11,13 +11,16 @@ import pytest
 from pipeline.base.types import FloatArray
 from pipeline.risk.assets.instrument_risk import instrument_reports
 from pipeline.risk.assets.portfolio_risk import portfolio_report
+from pipeline.risk.assets.rates import read_rates
 from pipeline.risk.measures import MEASURES, RiskSpec
 from pipeline.risk.measures.holdings import Holdings
+from pipeline.risk.measures.risk_free import RiskFree
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import held_series, latest_report
 from pipeline.store.fx_rates import FX_RATE
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.instruments import benchmark_of, read_instruments
+from pipeline.store.interest_rates import INTEREST_RATE
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio, read_portfolios
 from pipeline.store.prices import price_rows, read_price_panel, replace_prices
@@ -35,7 +38,12 @@ def write_prices(seeded: Seeded, run_id: str, close: dict[str, FloatArray]) -> N
             np.concatenate([np.full(len(own), seeded.instruments[symbol].id, "i4") for symbol, own in close.items()]),
             np.concatenate([SESSIONS[-len(own) :] for own in close.values()]),
             1,
-            {"close_adjusted": np.concatenate(list(close.values()))},
+            {
+                "close_adjusted": np.concatenate(list(close.values())),
+                "volume": np.concatenate(
+                    [np.full(len(own), np.nan if symbol == "SAP" else 500.0) for symbol, own in close.items()]
+                ),
+            },
         )
         replace_prices(write, columns, MONTHS)
 
@@ -46,14 +54,15 @@ def write_risk(seeded: Seeded) -> None:
     with open_write(seeded.database, "instrument_risk", "run-of-instruments", "code-1") as write:
         instruments = read_instruments(write.connection)
         panel = read_price_panel(write.connection, [i.id for i in instruments], None, MONTHS.end)
-        rows = concatenated(INSTRUMENT_RISK, instrument_reports(panel, instruments, MONTHS))
+        rates = read_rates(write.connection, MONTHS, 0)
+        rows = concatenated(INSTRUMENT_RISK, instrument_reports(panel, instruments, MONTHS, rates))
         write.replace(INSTRUMENT_RISK, rows, MONTHS)
     with open_write(seeded.database, "portfolio_risk", "run-of-portfolios", "code-2") as write:
         benchmark = benchmark_of(instruments)
         blocks = [
             block
             for portfolio in read_portfolios(write.connection)
-            for block in portfolio_report(panel, benchmark, portfolio, MONTHS)
+            for block in portfolio_report(panel, benchmark, portfolio, MONTHS, rates)
         ]
         write.replace(PORTFOLIO_RISK, concatenated(PORTFOLIO_RISK, blocks), MONTHS)
 
@@ -80,13 +89,14 @@ def from_payload(payload: dict[str, Any]) -> float:
     )
     close = np.column_stack(list(inputs["close"].values()))
     benchmark = None if inputs["benchmark_close"] is None else np.array(inputs["benchmark_close"])
-    name = payload["definition"]["name"]
+    name, given = payload["definition"]["name"], inputs["risk_free"]
+    risk_free = None if given is None else RiskFree(given["series"], np.array(given["daily"], dtype=np.float64))
     if inputs["amounts"] is None:
         index = None if benchmark is None else simple_returns(benchmark)
-        return latest_report(simple_returns(close[:, 0]), index, spec)[name]
+        return latest_report(simple_returns(close[:, 0]), index, spec, None, risk_free)[name]
     holdings = Holdings(np.array(list(inputs["amounts"].values())), inputs["rebalancing"])
     series = held_series(close, np.array(inputs["sessions"], dtype="datetime64[D]"), benchmark, holdings)
-    return latest_report(series.held.returns, series.benchmark, spec, series.held)[name]
+    return latest_report(series.held.returns, series.benchmark, spec, series.held, risk_free)[name]
 
 
 def write_rates(seeded: Seeded, dollars_per_euro: FloatArray) -> None:
@@ -116,6 +126,31 @@ def test_converted_closes_give_every_measure_again_and_tell_by_what(own_seeded: 
     sap = 2.0 * own_seeded.close["SAP"][rows] * rates[rows]
     np.testing.assert_allclose(inputs["close"]["SAP"], sap, rtol=1e-15)
     assert payload["partitions"]["fx_rates"] == payload["partitions"]["prices"]
+
+
+def write_interest(seeded: Seeded, run_id: str, annual: float) -> None:
+    days = SESSIONS[::3]
+    with open_write(seeded.database, "interest_rates", run_id, "code-0") as write:
+        rates = {"series": np.full(len(days), b"DTB3"), "session": days, "annual_rate": np.full(len(days), annual)}
+        write.replace(INTEREST_RATE, rates, MONTHS)
+
+
+@pytest.mark.parametrize("subject", ["instruments/AAPL", "portfolios/quarterly"])
+def test_a_measure_against_the_risk_free_rate_tells_its_rates(own_seeded: Seeded, serve: Serve, subject: str) -> None:
+    write_interest(own_seeded, "run-of-interest", 0.03)
+    write_risk(own_seeded)
+    write_interest(own_seeded, "later", 0.05)  # what is known later changes no explanation
+    client = serve(own_seeded.database.url).client
+    for measure in MEASURES:
+        payload = explanation(client, subject, measure.name)
+        assert from_payload(payload) == pytest.approx(payload["value"], rel=TOLERANCE, abs=TOLERANCE)
+        assert abs(payload["difference"]) <= TOLERANCE
+        assert payload["doubts"] == []
+        used = payload["inputs"]["risk_free"]
+        assert (used is not None) == measure.reads_risk_free == ("interest_rates" in payload["partitions"])
+        if used is not None:
+            assert used["series"] == "DTB3"
+            assert used["daily"] == pytest.approx([(1 - 0.03 * 91 / 360) ** (-365 / 91 / 252) - 1] * len(used["daily"]))
 
 
 def test_nothing_is_converted_in_one_currency(explained: httpx.Client) -> None:
@@ -177,7 +212,8 @@ def test_a_row_without_a_value_says_why(explained: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "query", "status", "words"),
     [
-        ("portfolios/held", {"measure": "vollatility"}, 422, "choose one of cagr"),
+        ("portfolios/held", {"measure": "vollatility"}, 404, "Choose one of cagr"),
+        ("portfolios/held", {"measure": "NOT A NAME"}, 422, "measure"),
         ("portfolios/held", {}, 422, "measure"),
         ("portfolios/held", {"measure": "cagr", "session": "2022-12-25"}, 404, "no stored risk on 2022-12-25"),
         ("portfolios/nobody", {"measure": "cagr"}, 404, "nobody"),

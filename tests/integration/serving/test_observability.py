@@ -89,7 +89,7 @@ def test_callers_make_no_labels(own_api: httpx.Client) -> None:
 
 
 def test_strangers_read_no_metrics(seeded: Seeded, serve: Serve) -> None:
-    secrets = {"jwt_secret": SecretStr("j"), "service_api_key": SecretStr("kéy")}
+    secrets = {"jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("kéy")}
     client = serve(seeded.database.url, environment="production", **secrets).client
     for header in ({}, {"Authorization": "Bearer x"}, {"Authorization": "kéy".encode()}):
         answer = client.get("/metrics", headers=header)

@@ -23,10 +23,13 @@ from tests.integration.serving.seeding import MONTHS, NOTICE, SESSIONS, Seeded
 
 
 def data(answer: httpx.Response):
-    """The rows of a collection, or the fields of a resource but for the notice."""
+    """The rows of a collection, or the fields of a resource but for what is told of its data."""
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert body.pop("notice") == NOTICE
+    assert {found["code"] for found in body.pop("warnings")} >= {"sample_data", "stale"}
+    assert body.pop("staleness")["sessions_behind"] > 0
+    body.pop("next_cursor", None)
     return body["data"] if set(body) == {"data"} else body
 
 
@@ -188,7 +191,9 @@ def test_stored_results_of_a_portfolio_by_id_and_slug(api: httpx.Client, seeded:
 
 def test_an_empty_database_has_no_notice(database, serve: Serve) -> None:
     client = serve(database.url).client
-    assert client.get("/api/v1/instruments").json() == {"data": [], "notice": None}
+    body = client.get("/api/v1/instruments").json()
+    assert body.pop("staleness")["last_session"] is None
+    assert body == {"data": [], "notice": None, "warnings": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -245,7 +250,15 @@ def test_the_field_is_named(api: httpx.Client) -> None:
 
 
 def test_method_not_allowed(api: httpx.Client) -> None:
-    answer = api.delete("/api/v1/portfolios/held")
+    answer = api.post("/api/v1/portfolios/held")
     assert answer.status_code == 405
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
+
+
+def test_every_page_has_a_head(api: httpx.Client) -> None:
+    for path in ("/health", "/docs", "/openapi.json", "/api/v1/portfolios"):
+        answer = api.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert api.head("/nothing").status_code == 404
+    assert api.head("/api/v1/calculate").headers["allow"] == "POST"

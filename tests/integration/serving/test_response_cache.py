@@ -140,7 +140,7 @@ def test_health_and_documentation_are_not_cached(own_api: httpx.Client) -> None:
 
 
 def test_a_stranger_gets_nothing_that_is_kept(own_seeded: Seeded, serve: Serve) -> None:
-    secrets = {"jwt_secret": SecretStr("j"), "service_api_key": SecretStr("key")}
+    secrets = {"jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("key")}
     client = serve(own_seeded.database.url, environment="production", **secrets).client
     for _ in range(2):
         assert client.get(INSTRUMENTS, headers={"X-Service-Token": "key"}).status_code == 200

@@ -116,7 +116,7 @@ def test_a_slow_query_is_stopped(own_seeded: Seeded, serve: Serve, monkeypatch: 
 
 
 def test_outside_of_local_callers_need_the_key(seeded: Seeded, serve: Serve) -> None:
-    secrets = {"jwt_secret": SecretStr("j"), "service_api_key": SecretStr("kéy")}
+    secrets = {"jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("kéy")}
     client = serve(seeded.database.url, environment="production", **secrets).client
     assert client.get("/health").status_code == 200
     assert client.get("/health/ready").status_code == 200
@@ -146,13 +146,13 @@ def test_loopback_needs_no_login(host: str) -> None:
 
 
 def test_with_a_login_other_machines_are_served() -> None:
-    secrets = {"jwt_secret": SecretStr("j"), "service_api_key": SecretStr("k")}
+    secrets = {"jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("k")}
     for environment in ("staging", "production"):
         create_app("backend-api", local_settings(NOBODY, host="0.0.0.0", environment=environment, **secrets))
 
 
 def test_strangers_learn_nothing_about_the_database(serve: Serve) -> None:
-    secrets = {"jwt_secret": SecretStr("j"), "service_api_key": SecretStr("k")}
+    secrets = {"jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("k")}
     answer = serve(NOBODY, environment="staging", **secrets).client.get("/health/ready")
     assert answer.status_code == 503
     assert "127.0.0.1" not in answer.text

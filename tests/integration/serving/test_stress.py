@@ -15,10 +15,12 @@ from pipeline.risk.measures.stress_historical import HISTORICAL_WINDOWS
 from pipeline.risk.measures.tail import historical_es, historical_var
 from pipeline.store.factor_exposures import FACTOR_EXPOSURE
 from pipeline.store.stress_results import STRESS_RESULT
+from pipeline.store.stress_scenarios import STRESS_SCENARIO, replace_scenarios
 from pipeline.store.writing import open_write
 from tests.integration.serving.seeding import NOTICE, SESSIONS, Seeded, filled
 
 PORTFOLIOS = "/api/v1/portfolios"
+MONTHS = MonthRange(date(2022, 11, 1), date(2022, 12, 1))
 COVID = HISTORICAL_WINDOWS["covid_2020"]
 
 
@@ -210,7 +212,7 @@ def test_nobody_has_no_stress(api: httpx.Client) -> None:
     assert api.get(f"{PORTFOLIOS}/young/stress").json()["data"] == []
 
 
-def test_the_stored_replays_of_the_newest_session(own_api: httpx.Client, own_seeded: Seeded) -> None:
+def test_the_stored_scenarios_of_the_newest_session(own_api: httpx.Client, own_seeded: Seeded) -> None:
     ids = np.array([own_seeded.instruments[symbol].id for symbol in ("AAPL", "MSFT")], dtype="i4")
     sessions = np.repeat(np.array(["2022-11-30", "2022-12-28"], dtype="datetime64[D]"), 4)
     with open_write(own_seeded.database, "stress_results", "test", "1") as write:
@@ -221,13 +223,26 @@ def test_the_stored_replays_of_the_newest_session(own_api: httpx.Client, own_see
             "instrument_id": np.tile(ids, 4),
             "pnl": np.array([9.0, 9.0, 9.0, 9.0, -0.1, -0.2, -0.3, np.nan]),
             "worst_pnl": np.array([9.0, 9.0, 9.0, 9.0, -0.2, -0.3, np.nan, np.nan]),
+            "kind": np.full(8, b"historical"),
             "reason": np.array([b"", b"", b"", b"", b"", b"", b"worst_unknown", b"no_price"]),
             "shocked_by": np.full(8, b"prices"),
         }
-        write.replace(STRESS_RESULT, filled(STRESS_RESULT, 8, **rows), MonthRange(date(2022, 11, 1), date(2022, 12, 1)))
+        write.replace(STRESS_RESULT, filled(STRESS_RESULT, 8, **rows), MONTHS)
+        stated = {
+            "portfolio_id": np.full(4, own_seeded.portfolios["held"], "i4"),
+            "session": np.array(["2022-11-30", "2022-12-28", "2022-12-28", "2022-12-28"], dtype="datetime64[D]"),
+            "scenario": np.array([b"covid_2020", b"covid_2020", b"lehman_2008", b"volatility_doubled"]),
+            "kind": np.array([b"historical", b"historical", b"historical", b"hypothetical"]),
+            "parameters": np.array([b"{}", b"{}", b'{"first": "2008-09-15"}', b'{"volatility_scale": 2.0}']),
+            "total": np.array([9.0, -0.3, np.nan, 0.0]),
+            "worst_total": np.array([9.0, -0.5, np.nan, 0.0]),
+            "var_99_1d_after": np.array([np.nan, np.nan, np.nan, 0.08]),
+            "reason": np.array([b"", b"", b"positions_unknown", b""]),
+        }
+        replace_scenarios(write, filled(STRESS_SCENARIO, 4, **stated), MONTHS)
     answer = own_api.get(f"{PORTFOLIOS}/held/stress").json()
     assert answer["notice"] == NOTICE
-    lehman, covid = answer["data"]  # oldest crisis first
+    lehman, covid, volatility = answer["data"]  # by kind, the oldest crisis first
     assert (lehman["scenario"], lehman["session"]) == ("lehman_2008", "2022-12-28")
     assert lehman["total"] is None  # one position is unknown, and a sum of the others would look like the whole
     assert lehman["positions"][1]["pnl"] is None
@@ -236,3 +251,18 @@ def test_the_stored_replays_of_the_newest_session(own_api: httpx.Client, own_see
     assert covid["worst_total"] == pytest.approx(-0.5, abs=1e-15)
     assert [position["symbol"] for position in covid["positions"]] == ["AAPL", "MSFT"]
     assert covid["positions"][0]["reason"] is None
+    assert (lehman["kind"], lehman["parameters"]) == ("historical", {"first": "2008-09-15"})
+    assert (lehman["reason"], covid["reason"]) == ("positions_unknown", None)
+    assert (volatility["parameters"], volatility["positions"]) == ({"volatility_scale": 2.0}, [])
+    assert (volatility["total"], volatility["var_99_1d_after"]) == (0.0, 0.08)
+
+    def of_kind(kind: str) -> list[str]:
+        found = own_api.get(f"{PORTFOLIOS}/held/stress", params={"kind": kind}).json()["data"]
+        return [scenario["scenario"] for scenario in found]
+
+    assert of_kind("historical") == ["lehman_2008", "covid_2020"]
+    assert of_kind("hypothetical") == ["volatility_doubled"]
+    assert of_kind("reverse") == []
+    refused = own_api.get(f"{PORTFOLIOS}/held/stress", params={"kind": "imagined"})
+    assert refused.status_code == 422
+    assert "kind" in refused.json()["detail"]

@@ -201,7 +201,7 @@ def test_a_path_with_dots_stays_as_it_is(seeded: Seeded, serve: Serve, puppet: P
 
 
 def test_outside_of_local_the_key_is_sent(seeded: Seeded, serve: Serve) -> None:
-    secrets = {"environment": "production", "jwt_secret": SecretStr("j"), "service_api_key": SecretStr("key")}
+    secrets = {"environment": "production", "jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("key")}
     with running_five(seeded.database.url, **secrets) as (gateway, behind):
         known = {"X-Service-Token": "key"}
         assert behind["risk"].client.get(RISK).status_code == 401
@@ -428,7 +428,7 @@ def test_slow_calls_fill_their_own_connections_only(
 
 
 def test_strangers_learn_no_settings(seeded: Seeded, serve: Serve) -> None:
-    secrets = {"environment": "staging", "jwt_secret": SecretStr("j"), "service_api_key": SecretStr("k")}
+    secrets = {"environment": "staging", "jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("k")}
     client = serve(seeded.database.url, risk_engine_url="http://127.0.0.1:1", **secrets).client
     answer = client.get(RISK, headers={"X-Service-Token": "k"})
     assert answer.status_code == 503

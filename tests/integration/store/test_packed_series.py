@@ -36,4 +36,4 @@ def test_series_of_every_subject(database: Database) -> None:
     assert series.sessions.tolist() == SESSIONS[:2].tolist()
     assert series.values["var_99_1d"].tobytes() == np.array([np.nan, -0.0]).tobytes()
     assert found[1, "gaussian"].values["var_99_1d"].tolist() == [5e-324, 2.0]
-    assert sorted(series.values) == ["es_95_1d", "es_99_1d", "var_95_1d", "var_99_1d"]
+    assert sorted(series.values) == ["es_95_1d", "es_975_1d", "es_99_1d", "var_95_1d", "var_975_1d", "var_99_1d"]

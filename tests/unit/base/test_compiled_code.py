@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.compiled_code import SOURCE, compiled_code_folder, use_compiled_code_folder
+from pipeline.base.compiled_code import (
+    SOURCE,
+    compiled_code_folder,
+    is_complete,
+    mark_complete,
+    use_compiled_code_folder,
+)
 from pipeline.base.settings import PROJECT_ROOT
 
 OLDER, OLDEST = "0123456789ab", "ffffffffffff"
@@ -72,3 +78,12 @@ def test_a_folder_in_use_is_left_alone(source: Path, tmp_path: Path) -> None:
     use_compiled_code_folder(folder)
     assert (folder / "kernel.nbi").exists()
     assert kept(tmp_path) == sorted([folder.name, OLDER])
+
+
+def test_a_folder_is_complete_once_that_is_said(tmp_path: Path) -> None:
+    folder = compiled_code_folder(tmp_path)
+    use_compiled_code_folder(folder)
+    assert not is_complete(folder)
+    mark_complete(folder)
+    use_compiled_code_folder(folder)
+    assert is_complete(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,13 @@ def test_without_an_environment_everything_is_local() -> None:
         ("TIINGO_API_KEY", SECRET, "tiingo_api_key", SecretStr(SECRET)),
         ("FRED_API_KEY", SECRET, "fred_api_key", SecretStr(SECRET)),
         ("FINTECH_ALERT_WEBHOOK_URL", SECRET, "alert_webhook_url", SecretStr(SECRET)),
+        ("FINTECH_COSTLY_STRATEGIES_SINCE", "1992-01-01", "costly_strategies_since", date(1992, 1, 1)),
+        ("FINTECH_PUBLIC_URL", "http://127.0.0.1:3000", "public_url", "http://127.0.0.1:3000"),
         ("FINTECH_PORT_OFFSET", "50000", "port_offset", 50_000),
         ("DATABASE_URL", "postgresql://h/db", "database_url", SecretStr("postgresql://h/db")),
         ("DAGSTER_DATABASE_URL", "postgresql://h/d", "dagster_database_url", SecretStr("postgresql://h/d")),
+        ("DATABASE_SSLMODE", "verify-full", "database_sslmode", "verify-full"),
+        ("DATABASE_SSLROOTCERT", "/srv/ca.pem", "database_sslrootcert", Path("/srv/ca.pem")),
         ("JWT_SECRET", SECRET, "jwt_secret", SecretStr(SECRET)),
         ("SERVICE_API_KEY", SECRET, "service_api_key", SecretStr(SECRET)),
         ("RISK_ENGINE_URL", "http://risk:8000", "risk_engine_url", "http://risk:8000"),
@@ -71,6 +76,11 @@ def test_without_an_environment_everything_is_local() -> None:
         ("LOG_LEVEL", "debug", "log_level", "debug"),
         ("FINTECH_ACCESS_LOG", "false", "access_log", False),
         ("FINTECH_METRICS", "0", "metrics", False),
+        ("FINTECH_SIMULATION_WORKERS", "3", "simulation_workers", 3),
+        ("FINTECH_WORKERS", "2", "workers", 2),
+        ("FINTECH_RATE_LIMIT", "5/minute", "rate_limit", "5/minute"),
+        ("FINTECH_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies", ("10.0.0.0/8", "::1")),
+        ("FINTECH_CORS_ORIGINS", "https://a.example", "cors_origins", ("https://a.example",)),
         ("FINTECH_CACHE_MIB", "0", "cache_mib", 0),
         ("FINTECH_CACHE_SECONDS", "1.5", "cache_seconds", 1.5),
         ("REDIS_URL", "redis://:p@h/0", "redis_url", SecretStr("redis://:p@h/0")),
@@ -119,6 +129,7 @@ def test_settings_cannot_be_changed() -> None:
     ("variable", "text"),
     [
         ("FINTECH_ENV", "prod"),
+        ("FINTECH_COSTLY_STRATEGIES_SINCE", "always"),
         ("FINTECH_PORT_OFFSET", "-1"),
         ("FINTECH_PORT_OFFSET", "50001"),
         ("FINTECH_PORT_OFFSET", "many"),
@@ -129,6 +140,8 @@ def test_settings_cannot_be_changed() -> None:
         ("PORT", "65536"),
         ("PORT", "80.5"),
         ("LOG_LEVEL", "INFO"),
+        ("FINTECH_SIMULATION_WORKERS", "-1"),
+        ("FINTECH_WORKERS", "0"),
         ("FINTECH_CACHE_MIB", "-1"),
         ("FINTECH_CACHE_SECONDS", "0"),
         ("FINTECH_CACHE_SECONDS", "inf"),

@@ -75,6 +75,16 @@ def test_options_make_a_selection() -> None:
     assert found == Selection(date(2022, 1, 1), date(2022, 12, 1), frozenset({"prices", "fx_rates"}), "missing")
 
 
+def test_a_rebuild_takes_all_months() -> None:
+    options = {"only_missing": False, "only_failed": False, "current_too": False}
+    found = selection_of(None, None, "prices", **options, rebuild=True)
+    assert found == Selection(assets=frozenset({"prices"}), current_too=True, rebuild=True)
+    for first, changed in (("2022-01", {}), (None, {"only_missing": True})):
+        with pytest.raises(ConfigurationError, match="--rebuild takes all months of an asset") as caught:
+            selection_of(first, None, None, **(options | changed), rebuild=True)
+        assert caught.value.remedy == "Leave out --from, --to, --only-missing and --only-failed."
+
+
 @pytest.mark.parametrize("text", ["", "2022", "2022-13", "x-1", "2022-01-01", "22/01"])
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"--from .* is not a month"):

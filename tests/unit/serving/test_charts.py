@@ -8,26 +8,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from serving.pages.charts import (
-    HEIGHT,
-    LEFT,
-    MOST_POINTS,
-    NAME_WIDTH,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Band,
-    Bar,
-    BarChart,
-    Bars,
-    Interval,
-    IntervalChart,
-    Line,
-    TimeChart,
-    number,
-    standalone,
-    thinned,
-)
+from serving.pages.chart_tables import table_of
+from serving.pages.charts import MOST_POINTS, Band, Bars, Line, Span, TimeChart, thinned
+from serving.pages.drawing import HEIGHT, LEFT, NAME_WIDTH, RIGHT, TOP, WIDTH, number, printed, standalone
+from serving.pages.fan_chart import FanChart
+from serving.pages.row_charts import Bar, BarChart, Interval, IntervalChart
 
 DAYS = np.arange("2022-01-01", "2022-01-11", dtype="datetime64[D]")
 EVIL = "<script>\"&'"
@@ -146,3 +131,73 @@ def test_a_chart_by_itself_is_a_whole_document() -> None:
     style = whole.findtext("{http://www.w3.org/2000/svg}style")
     assert style is not None
     assert "prefers-color-scheme: dark" in style
+
+
+def test_a_chart_tells_its_values_in_words_and_where_it_is_pointed_at() -> None:
+    svg = TimeChart("rise", DAYS, [Line("x", np.linspace(1.0, 2.0, 10))], number).svg()
+    assert parsed(svg).findtext("desc") == "x: 1.00 on 2022-01-01, 2.00 on 2022-01-10, lowest 1.00, highest 2.00."
+    strips = by_class(svg, "hit")
+    assert [strip.findtext("title") for strip in strips][::9] == ["2022-01-01: x 1.00", "2022-01-10: x 2.00"]
+    assert sum(float(strip.get("width", "")) for strip in strips) == pytest.approx(WIDTH - LEFT - RIGHT, abs=1.0)
+
+
+def test_a_span_covers_its_sessions() -> None:
+    spans = [Span(3, 6, "1", "the fall")]
+    svg = TimeChart("fall", DAYS, [Line("x", np.linspace(1.0, 2.0, 10))], number, spans).svg()
+    (span,) = by_class(svg, "span")
+    step = (WIDTH - LEFT - RIGHT) / 9
+    assert float(span.get("x", "")) == pytest.approx(LEFT + 3 * step, abs=0.1)
+    assert float(span.get("width", "")) == pytest.approx(3 * step, abs=0.1)
+    assert span.findtext("title") == "the fall"
+
+
+def test_the_table_of_a_chart_has_the_ends_of_its_periods() -> None:
+    days = np.arange("2020-01-01", "2022-12-31", dtype="datetime64[D]")
+    chart = TimeChart(
+        "two",
+        days,
+        [Line("x", np.arange(len(days), dtype=float)), Band("b", -days.astype(float), days.astype(float))],
+        number,
+    )
+    table = table_of(chart)
+    assert table is not None
+    assert table.heads == ["Session", "x", "b, low", "b, high"]
+    assert [row[0] for row in table.rows][:2] == ["2020-01-31", "2020-02-29"]
+    assert len(table.rows) == 36
+    longer = np.arange("2010-06-01", "2022-12-31", dtype="datetime64[D]")
+    years = table_of(TimeChart("long", longer, [Line("x", np.ones(len(longer)))], number))
+    assert years is not None
+    assert [row[0] for row in years.rows][::12] == ["2010-12-31", "2022-12-30"]
+
+
+def test_a_fan_opens_from_the_start_and_holds_its_quantiles_inside_each_other() -> None:
+    drawn = FanChart(
+        "fan", (21, 42), (0.05, 0.25, 0.5, 0.75, 0.95), ((0.9, 0.95, 1.0, 1.1, 1.2), (0.8, 0.9, 1.1, 1.2, 1.4))
+    ).drawn()
+    outer, inner = (numbers(node.get("d", "")) for node in by_class(drawn.svg, "band a") if node.tag == "path")
+    assert outer[:2] == inner[:2] == [LEFT, pytest.approx(inner[1])]
+    top, bottom = outer[5], outer[7]
+    assert top < inner[5] < inner[7] < bottom
+    assert top == TOP
+    assert drawn.table is not None
+    assert list(drawn.table.rows[-1]) == [
+        "42",
+        "−20.0\u202f%",
+        "−10.0\u202f%",
+        "10.0\u202f%",
+        "20.0\u202f%",
+        "40.0\u202f%",
+    ]
+    assert "after 42 sessions: 5 % −20.0" in drawn.svg
+
+
+def test_a_fan_without_steps_says_so() -> None:
+    assert "No data yet" in FanChart("fan", (), (0.5,), ()).drawn().svg
+
+
+def test_a_printed_chart_names_every_colour_itself() -> None:
+    whole = printed(TimeChart("x", DAYS, [Line("x", np.ones(10))]).svg())
+    style = parsed(whole).findtext("{http://www.w3.org/2000/svg}style") or ""
+    assert ".line.a" in style
+    for unknown in ("var(", "@media", "currentColor", "transparent"):
+        assert unknown not in style

@@ -92,7 +92,12 @@ def test_a_record_has_every_column_but_its_subject(row: type, table: Table) -> N
 
 def test_each_risk_table_gets_columns_of_its_own() -> None:
     one, other = measure_columns(), measure_columns()
-    assert [c.name for c in one] == ["sessions_in_window", *(name for name, _, _ in MEASURE_COLUMNS), "reason"]
+    assert [c.name for c in one] == [
+        "sessions_in_window",
+        *(name for name, _, _ in MEASURE_COLUMNS),
+        "risk_free",
+        "reason",
+    ]
     assert not {id(c) for c in one} & {id(c) for c in other}
 
 
