@@ -12,7 +12,7 @@ UV := $(BIN)/uv
 INSTALL = $(UV) pip sync --quiet --python $(BIN)/python --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test test-fast test-containers lint types contracts docs bench lock clean
+.PHONY: help run up test test-fast test-containers lint types contracts docs bench load fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -65,7 +65,15 @@ docs: $(VENV)/.installed-dev  ## Write docs/measures.md and docs/api.md from the
 	@$(BIN)/python -m tests.docs
 
 bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|quality|serve
-	@$(BIN)/python -m tests.load $(ONLY)
+	@SOAK=$(SOAK) $(BIN)/python -m tests.load $(ONLY)
+
+load: $(VENV)/.installed-dev  ## Send the profile of 100 users to HOST (a running API), SCALE=0.1 of its 9 minutes
+	@$(BIN)/locust -f tests/load/locustfile.py --headless --only-summary --host $(or $(HOST),http://127.0.0.1:3000) --scale $(or $(SCALE),0.1)
+
+fuzz: $(VENV)/.installed-dev  ## Send EXAMPLES=200 requests an operation, made from its OpenAPI, to HOST, whose data they change
+	@SCHEMATHESIS_HOOKS=tests.integration.serving.fuzzing PYTHONPATH=. $(BIN)/schemathesis run \
+		$(or $(HOST),http://127.0.0.1:3000)/openapi.json --max-examples $(or $(EXAMPLES),200) --continue-on-failure \
+		--generation-database none --checks all --exclude-checks positive_data_acceptance,ignored_auth
 
 # One resolution for all: the slices' locks are cut out of the development lock's versions.
 LOCK = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package fintech-platform \

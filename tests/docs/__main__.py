@@ -8,9 +8,10 @@ from pathlib import Path
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, with_database
 from pipeline.store.migrating import migrate
-from tests.docs import api, measures
+from tests.docs import api, measures, openapi
 
 measures.PAGE.write_text(measures.measures_page())
+openapi.PAGE.write_text(openapi.openapi_page())
 with (
     tempfile.TemporaryDirectory(prefix="fintech-docs-", ignore_cleanup_errors=True) as folder,
     embedded_server(Path(folder) / "pg") as server,

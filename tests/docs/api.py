@@ -50,10 +50,22 @@ _TAIL = """\
 ## Conventions
 
 - Returns, weights and losses are fractions; a loss is positive. What has no value is `null`, with a reason beside it.
-- `notice` is what every reader of the data must be told; the client has it as `.notice`, and a DataFrame in
-  `attrs["notice"]`.
-- Series answer with the newest 252 rows, oldest first; `start`, `end` and `limit` (up to 10,000) choose others, and
-  `known_at` gives prices as they were known at a moment.
+- `notice` is what every reader of the data must be told; `warnings` names by `code` what else to know before an answer
+  is used (`sample_data`, `provider_notice`, `stale`, `partial_window`, `provisional`), and `staleness` says how new the
+  data is: `last_session`, the `expected_session` that should be there by 21:00 in New York, `sessions_behind` and
+  `materialized_at`. The client has them in `.told`, and a DataFrame in `attrs`.
+- Collections come as JSON, CSV, Parquet or an Arrow stream, by `?format=json|csv|parquet|arrow` or else by `Accept`;
+  406 if `Accept` names none of them. The tables are equal: dates are `date32`, moments `timestamp[us, UTC]`, what is
+  missing is null and never NaN, nested values are JSON texts. What the JSON says beside its rows is in the header
+  `X-Answer-Metadata`, and in the schema's metadata under `fintech`.
+- Collections come in pages of `limit` rows, at most 10,000. `next_cursor`, as the header `Link` with `rel="next"`,
+  leads to the next page, and is null on the last one; rows that are added meanwhile make none come twice. Series answer
+  with the newest 252 rows, oldest first, and their next page lies before them. `start` and `end` choose others. The
+  client fetches every page of a list, and of a series as many as `limit` needs; `limit="all"` is all.
+- `as_of` is the newest session whose data may be used, and `known_at` gives prices and rates as they were known at a
+  moment with a time zone. Neither may lie in the future or before the first data.
+- `/prices`, `/instrument-risk`, `/volatility-forecasts` and `/quantile-forecasts` take `symbols=AAPL,MSFT`, up to 500,
+  and answer with one instrument after the other; without `start` with the newest year.
 - `ETag` with `If-None-Match` gives 304 while nothing has changed. `X-Request-ID` comes back, and is in the log.
 - 503 says in `Retry-After` when to ask again.
 - With `RISK_ENGINE_URL`, `PORTFOLIO_SERVICE_URL`, `MARKET_DATA_URL` and `AI_ENGINE_URL` the gateway calls those
@@ -82,6 +94,7 @@ class Example:
     code: tuple[str, ...]
     body: dict[str, Any] | None = field(default=None)
     posts: bool = False
+    is_table: bool = False
 
 
 def _positions(slug: str) -> dict[str, Any]:
@@ -105,6 +118,14 @@ _EXAMPLES = (
             'fintech.Client().risk("core").to_df()[["volatility", "sharpe_ratio", "var_99_1d"]].tail(3)',
             'api.risk("core").notice',
         ),
+    ),
+    Example(
+        "Several instruments at once, as a table",
+        "One after the other, page after page. A CSV here; Parquet and Arrow have types, and are read faster.",
+        "/prices?symbols=AAPL,MSFT&start=2022-12-27&format=csv",
+        (),
+        ('api.prices_of(["AAPL", "MSFT"], start="2022-12-27").to_df()[["symbol", "close_adjusted"]]',),
+        is_table=True,
     ),
     Example(
         "A portfolio of your own",
@@ -213,8 +234,11 @@ def _load(database: Database) -> None:
 def _section(example: Example, client: httpx.Client, session: dict[str, Any]) -> Iterator[str]:
     yield f"## {example.title}\n\n{example.text}\n"
     yield "```console"
-    yield f"$ curl -s {_arguments(example)} \\\n    | jq '{_filter(example)}'"
-    yield f"{_picked(example, client)}\n```\n"
+    if example.is_table:
+        yield f"$ curl -s {_arguments(example)}\n{client.get(f'/api/v1{example.path}').text}```\n"
+    else:
+        yield f"$ curl -s {_arguments(example)} \\\n    | jq '{_filter(example)}'"
+        yield f"{_picked(example, client)}\n```\n"
     yield "```python"
     for code in example.code:
         yield from _executed(code, session)
