@@ -49,6 +49,8 @@ RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.ca
     /mnt/install-locks.sh serving
 
 FROM services AS backend-api
+RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
+    /mnt/install-locks.sh gateway
 COPY --from=code /opt/fintech /opt/fintech
 USER 10001
 ENV PORT=3000

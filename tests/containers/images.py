@@ -73,7 +73,7 @@ DOMAIN_IMAGES = (
         8003,
     ),
 )
-BACKEND_API = Image("backend-api", 580, (*_HOST, *_LEARNING, *_BUNDLED, "dagster", "grpc"), ("serving",), port=3000)
+BACKEND_API = Image("backend-api", 580, (*_HOST, *_LEARNING, *_BUNDLED, "dagster", "grpc"), ("gateway",), port=3000)
 DAGSTER_HOST = Image(
     "dagster-host",
     390,
