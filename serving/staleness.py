@@ -70,7 +70,7 @@ DATASETS = {
     "strategy_weight": Dataset(PRICE, "strategy_weights", ends_months=True),
     "stress_scenario": Dataset(PRICE, "stress_results"),
     "portfolio_contribution": Dataset(PRICE, "portfolio_contribution", ends_months=True),
-    "var_backtest": Dataset(PRICE, "var_backtest", ends_months=True),
+    "var_backtest": Dataset(PRICE, "var_backtests", ends_months=True),
     "factor_exposure": Dataset(PRICE, "factor_exposure", ends_months=True),
 }
 """Table of an answer's rows → what says how new they are; prices for every other."""
