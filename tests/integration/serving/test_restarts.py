@@ -109,6 +109,7 @@ def _are_replaced(service: ServingProcess, before: set[int]) -> bool:
 
 def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
     with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+        wait_until(lambda: len(service.workers()) == 2, 30)
         victim, other = service.workers()
         victim.kill()
         assert _asked_anew(service) == 200
