@@ -68,7 +68,7 @@ def test_postgres_is_restarted_under_load(postgres: OwnPostgres, service: Servin
         time.sleep(1.5)
         postgres.start()
         back = postgres.wait_until_it_accepts()
-        time.sleep(3.0)
+        time.sleep(6.0)
     assert not cached.failures
     assert {(asked.status, asked.answer.content) for asked in cached.asked} == {(200, kept.content)}
     assert not others.failures
@@ -76,7 +76,7 @@ def test_postgres_is_restarted_under_load(postgres: OwnPostgres, service: Servin
     refused = [asked for asked in others.between(gone, back) if asked.status != 200]
     assert len(refused) > 20
     require_refusals(refused)
-    assert {asked.status for asked in others.between(back + 2.0)} == {200}
+    assert {asked.status for asked in others.between(back + 4.0)} == {200}
     assert samples(service.client, "fintech_postgres_up") == {(): 1}
     assert samples(service.client, "fintech_postgres_outages_total")[()] >= 1
 
@@ -92,15 +92,15 @@ def test_a_postgres_that_falls_silent_is_given_up_and_found_again(
         time.sleep(4.0)
         postgres.signal(signal.SIGCONT)
         back = time.monotonic()
-        time.sleep(3.0)
+        time.sleep(6.0)
     assert not cached.failures
     assert {(asked.status, asked.answer.content) for asked in cached.asked} == {(200, kept.content)}
     assert not others.failures
     refused = [asked for asked in others.between(silent, back) if asked.status != 200]
     require_refusals(refused)
     # Those that were under way found out; the others were told at once, without a thread or a connection.
-    assert statistics.median(asked.seconds for asked in refused if asked.started > silent + 1.0) < 0.1
-    assert {asked.status for asked in others.between(back + 2.0)} == {200}
+    assert statistics.median(asked.seconds for asked in refused if asked.started > silent + 1.0) < BOUND_SECONDS
+    assert {asked.status for asked in others.between(back + 4.0)} == {200}
 
 
 def test_a_slow_query_on_a_server_that_lives_is_waited_for(
