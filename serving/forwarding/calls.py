@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import httpx
@@ -19,46 +18,11 @@ from starlette.types import Receive, Scope, Send
 from serving.errors import problem
 from serving.forwarding.circuit import Circuit
 from serving.forwarding.messages import Delivery, may_be_repeated, read_body, request_headers, target_of
+from serving.forwarding.policy import Policy
 from serving.observability.tracing import step
 from serving.services import Service
 
 logger = logging.getLogger("serving")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How long to wait and how often to try.
-
-    Parameters
-    ----------
-    total_seconds
-        Of one request with all its tries, until the last byte.
-    connect_seconds
-        To connect, and to wait for a connection of the pool.
-    tries
-        Of a request that may be sent twice: one that changes nothing, or a POST with an ``Idempotency-Key``.
-    backoff_seconds
-        Longest pause before the second try; it doubles with each. The pause is drawn between 0 and that (full jitter:
-        Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015).
-    open_seconds
-        How long an open circuit waits before it asks the service's ``/health``.
-    probe_seconds
-        How long it waits for the answer.
-    connections
-        To one service at once, so that one which hangs takes nothing from the others.
-    idle_seconds
-        After which a connection is not used again; shorter than `serving.server.KEEP_ALIVE_SECONDS`, or a request
-        would now and then be sent into one that is being closed.
-    """
-
-    total_seconds: float = 30.0
-    connect_seconds: float = 1.0
-    tries: int = 3
-    backoff_seconds: float = 0.05
-    open_seconds: float = 1.0
-    probe_seconds: float = 1.0
-    connections: int = 100
-    idle_seconds: float = 2.0
 
 
 class Upstream:

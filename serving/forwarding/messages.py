@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import httpx
 from starlette.types import Receive, Scope, Send
 
 from serving.auth.headers import CALLER_TOKEN, SERVICE_TOKEN
 from serving.caching.answers import VARY
 from serving.observability.request_ids import REQUEST_ID
 from serving.observability.tracing import TRACEPARENT
+
+if TYPE_CHECKING:
+    import httpx
 
 COLLECTED_BYTES = 8 * 2**20
 """An answer up to here is read whole before any of it is sent: it can be cached, and asked for again if it breaks."""
