@@ -18,6 +18,9 @@ from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, with_database
 from pipeline.store.migrating import migrate
 
+CONNECTIONS = 400
+"""Each worker holds some twenty services at a time, and each of them up to twelve."""
+
 
 @pytest.fixture(scope="session")
 def server(testrun_uid: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -30,8 +33,10 @@ def server(testrun_uid: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = Path(tempfile.gettempdir()) / f"fintech-tests-{testrun_uid}"
     with ExitStack() as stack:
         with _alone(lock):
+            if not folder.exists():
+                with embedded_server(folder) as address:
+                    _set_up(address)
             address = stack.enter_context(embedded_server(folder))
-            _forgo_durability(address)
         try:
             yield address
         finally:
@@ -49,11 +54,13 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _forgo_durability(address: str) -> None:
+def _set_up(address: str) -> None:
+    """Settings of a server that is thrown away; it reads them when it starts again."""
+    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": CONNECTIONS}
     with psycopg.connect(libpq_url(address), autocommit=True) as connection:
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
-        connection.execute("SELECT pg_reload_conf()")
+        for name, value in settings.items():
+            setting = sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            connection.execute(setting)
 
 
 @pytest.fixture(scope="session")

