@@ -6,7 +6,6 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -22,28 +21,20 @@ INSTRUMENTS = "/api/v1/instruments"
 PROXIES = ("127.0.0.1", "10.0.0.0/8")
 
 
-@pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-        if server._process is not None:
-            server._process.send_signal(signal.SIGCONT)
-
-
 def statuses(client: httpx.Client, times: int, **headers: str) -> list[int]:
     return [client.get(INSTRUMENTS, headers=headers).status_code for _ in range(times)]
 
 
 def test_the_101st_request_is_refused_until_the_window_ends(seeded: Seeded, serve: Serve) -> None:
-    client = serve(seeded.database.url, rate_limit="100/3 seconds").client
+    client = serve(seeded.database.url, rate_limit="100/10 seconds").client
     began = time.monotonic()
     assert statuses(client, 100) == [200] * 100
     refused = client.get(INSTRUMENTS)
-    assert time.monotonic() - began < 3, "too slow to tell"
+    assert time.monotonic() - began < 10, "too slow to tell"
     assert refused.status_code == 429
     assert refused.headers["content-type"] == "application/problem+json"
     assert "100 requests" in refused.json()["detail"]
-    assert 1 <= int(refused.headers["retry-after"]) <= 3
+    assert 1 <= int(refused.headers["retry-after"]) <= 10
     assert refused.json()["request_id"] == refused.headers["x-request-id"]
     time.sleep(int(refused.headers["retry-after"]))
     assert client.get(INSTRUMENTS).status_code == 200
@@ -79,6 +70,15 @@ def test_services_are_let_through(seeded: Seeded, serve: Serve) -> None:
     client = serve(seeded.database.url, rate_limit="1/minute", service_api_key=SecretStr("right")).client
     assert statuses(client, 3, **{"X-Service-Token": "right"}) == [200] * 3
     assert statuses(client, 3, **{"X-Service-Token": "wrong"}) == [200, 429, 429]
+
+
+def test_guesses_count(seeded: Seeded, serve: Serve) -> None:
+    secrets = {"environment": "staging", "jwt_secret": SecretStr("j" * 32), "service_api_key": SecretStr("right")}
+    client = serve(seeded.database.url, rate_limit="5/minute", **secrets).client
+    guesses = [client.get(INSTRUMENTS, headers={"X-API-Key": f"guess-{number}"}) for number in range(7)]
+    assert [answer.status_code for answer in guesses] == [401] * 5 + [429] * 2
+    assert guesses[0].headers["ratelimit-remaining"] == "4"
+    assert statuses(client, 2, **{"X-Service-Token": "right"}) == [200] * 2
 
 
 def test_no_forged_address_makes_another_client(seeded: Seeded, serve: Serve) -> None:
@@ -155,7 +155,7 @@ def test_a_high_rate_is_told_in_the_background(seeded: Seeded, serve: Serve, val
 
 
 def test_a_shared_window_ends_for_all(seeded: Seeded, serve: Serve, valkey: ValkeyServer) -> None:
-    one, other = (limited(serve, seeded, valkey, "3/2 seconds") for _ in range(2))
+    one, other = (limited(serve, seeded, valkey, "3/5 seconds") for _ in range(2))
     assert statuses(one, 3) == [200] * 3
     refused = other.get(INSTRUMENTS)
     assert refused.status_code == 429
