@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +76,8 @@ class Connections:
 
     def of(self, caller: Caller | None, client: str | None = None) -> Self:
         """The same connections in a caller's name, who asks from an address; None sees no portfolio."""
-        own = copy.copy(self)
+        own = object.__new__(type(self))  # copy.copy takes ten times as long, at every request
+        own.__dict__.update(self.__dict__)
         own.caller, own._client = caller, client
         return own
 

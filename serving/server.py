@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import time
@@ -27,6 +28,9 @@ GRACE_SECONDS = 5
 """For requests that run when the end is asked for."""
 DRAIN_SECONDS = 2.0
 """For callers that hold a connection: a request may be on its way, so its answer says that it is the last one."""
+
+YOUNG_OBJECTS = 10_000
+"""After which the youngest are looked at; Python's 700 are those of a single request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,19 @@ def run(
         Descriptor of a pipe whose other end its process holds open as long as this one is wanted.
     """
     config = [server_config(app, settings) for app in apps]
+    settle_memory()
     with asyncio.Runner(loop_factory=config[0].get_loop_factory()) as runner:
         runner.run(_serve_all(config, sockets, tell, life))
+
+
+def settle_memory() -> None:
+    """Let the collector of cycles leave alone what lives as long as the process: modules, routes, models.
+
+    It would look at all of it again every few hundred requests, a tenth of the time of a small read (measured).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:

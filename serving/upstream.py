@@ -116,6 +116,11 @@ class ForwardedRoutes(BaseRoute):
             if found.path is not None
         ]
 
+    @property
+    def paths(self) -> list[str]:
+        """Their templates."""
+        return [template for _, _, template in self._templates]
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Whether one of the routes would answer."""
         if scope["type"] == "http":

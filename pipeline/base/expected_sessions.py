@@ -47,12 +47,14 @@ def expected_month_end(now: datetime) -> date:
     return newest if newest == following else last_session_up_to(newest.replace(day=1) - timedelta(days=1))
 
 
+@lru_cache(256)
 def last_session_up_to(day: date) -> date:
     """The day, or the newest session before it."""
     found: date = np.busday_offset(day, 0, roll="backward", busdaycal=_calendar(day.year)).astype(object)
     return found
 
 
+@lru_cache(256)
 def sessions_after(first: date, last: date) -> int:
     """How many sessions lie after one day, up to and with another; 0 if that is not later."""
     if first >= last:

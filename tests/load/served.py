@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from pipeline.base.settings import Settings
 from serving.app import create_app
-from serving.server import server_config
+from serving.server import server_config, settle_memory
 
 BODY = b'{"hello":"world"}'
 JWT_SECRET = "only for measuring, in a database that is removed"
@@ -62,6 +62,7 @@ def main(name: str, url: str, collector: str | None = None) -> None:
     app = hello if name == "bare" else create_app("backend-api", settings)
     config = server_config(app, settings)
     config.log_level = "warning"
+    settle_memory()
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         print(listener.getsockname()[1], file=sys.stderr, flush=True)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
