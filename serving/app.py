@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -36,6 +37,7 @@ from serving.errors import add_error_handlers, problem_responses
 from serving.observability.exchanges import ExchangeMiddleware
 from serving.observability.instruments import Instruments
 from serving.response_cache import CACHED, ResponseCache, ResponseCacheMiddleware
+from serving.route_index import RouteIndex
 from serving.routes import (
     api_keys,
     audit,
@@ -281,6 +283,7 @@ def _include_routes(app: FastAPI, service: Service) -> None:
             upstream = app.state.upstreams.of(slice_name)
             if upstream is not None:
                 app.router.routes.insert(-1, ForwardedRoutes(app.router.routes[-1:], upstream))
+    app.router.routes.insert(0, RouteIndex(app.router.routes))
 
 
 def _protect(app: FastAPI, settings: Settings) -> None:
@@ -291,17 +294,15 @@ def _protect(app: FastAPI, settings: Settings) -> None:
     # What is kept is given to whoever gets here: everything that checks callers is added below.
     app.add_middleware(ResponseCacheMiddleware, cache=app.state.cache)
     app.add_middleware(ForwardedRequests, version=None if app.state.upstreams else app.state.cache.version)
-    rate = rate_of(settings)
-    if rate is not None:  # in front of the cache, whose answers count, and behind logins, which name who is counted
-        service_key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
-        counts = request_counts(rate, settings, app.state.shared)
-        app.add_middleware(RateLimitMiddleware, rate=rate, counts=counts, service_key=service_key)
+    counted = _rate_limit(app, settings)
+    if counted is not None:  # in front of the cache, whose answers count, and behind logins, which name who is counted
+        app.add_middleware(counted)
     if app.state.tokens is not None:
         assert settings.service_api_key is not None  # required above
         is_gateway = app.state.service.slice is None
         key = settings.service_api_key.get_secret_value()
         checker = Checker(app.state.tokens, key, believes_services=not is_gateway)
-        app.add_middleware(AccessMiddleware, checker=checker, login_page=is_gateway)
+        app.add_middleware(AccessMiddleware, checker=checker, login_page=is_gateway, counted=counted)
     proxies = TrustedProxies(settings.trusted_proxies)
     if proxies:
         app.add_middleware(ClientMiddleware, proxies=proxies)
@@ -310,3 +311,13 @@ def _protect(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(HeadLimitMiddleware)
     if instruments.watches:
         app.add_middleware(ExchangeMiddleware, recorders=instruments.recorders, tracing=instruments.tracing)
+
+
+def _rate_limit(app: FastAPI, settings: Settings) -> Callable[[ASGIApp], ASGIApp] | None:
+    """What counts the requests to an application; None if there is no limit."""
+    rate = rate_of(settings)
+    if rate is None:
+        return None
+    service_key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
+    counts = request_counts(rate, settings, app.state.shared)
+    return partial(RateLimitMiddleware, rate=rate, counts=counts, service_key=service_key)

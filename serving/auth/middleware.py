@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -54,12 +55,17 @@ class AccessMiddleware:
         Knows callers by their credentials.
     login_page
         Whether browsers are sent to ``/login``.
+    counted
+        Wraps a refusal so that it counts against the rate of who asked: guesses come no faster than requests.
     """
 
-    def __init__(self, app: ASGIApp, checker: Checker, *, login_page: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, checker: Checker, *, login_page: bool, counted: Callable[[ASGIApp], ASGIApp] | None
+    ) -> None:
         self._app = app
         self._checker = checker
         self._login_page = login_page
+        self._counted = counted or _uncounted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or answer it."""
@@ -69,7 +75,7 @@ class AccessMiddleware:
         try:
             caller = await self._caller_of(scope)
         except UnknownCallerError as error:
-            await self._refusal(scope, error)(scope, receive, send)
+            await self._counted(self._refusal(scope, error))(scope, receive, send)
             return
         except DatabaseError:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -101,6 +107,10 @@ class AccessMiddleware:
             target = quote(scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?"), safe="/")
             return RedirectResponse(f"/login?next={target}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
         return problem(error.status, error.detail, CHALLENGE)
+
+
+def _uncounted(answer: ASGIApp) -> ASGIApp:
+    return answer
 
 
 def audience_of(caller: Caller, path: str) -> str:
