@@ -267,17 +267,19 @@ def test_the_limits_of_production_are_those_that_are_documented() -> None:
 )
 def test_every_answer_tells_browsers_what_it_may_do(api: httpx.Client, path: str) -> None:
     headers = api.get(path).headers
-    for name, value in (
-        ("x-content-type-options", "nosniff"),
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
-    ):
+    for name, value in (("x-content-type-options", "nosniff"), ("cross-origin-resource-policy", "same-origin")):
         assert headers.get_list(name) == [value]
     assert len(headers.get_list("content-security-policy")) == 1
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/portfolios/none"])
+def test_every_document_keeps_to_itself(api: httpx.Client, path: str) -> None:
+    headers = api.get(path).headers
+    assert headers.get_list("cross-origin-opener-policy") == ["same-origin"]
     assert "geolocation=()" in headers["permissions-policy"]
     assert headers["referrer-policy"] in ("no-referrer", "same-origin")
-    assert "strict-transport-security" not in headers
 
 
 def test_refusals_and_answers_to_post_are_not_kept(api: httpx.Client) -> None:
