@@ -8,7 +8,7 @@ counted. A new rule is a file and a line here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,7 +21,6 @@ from pipeline.market_data.rules.gap import flag_gap
 from pipeline.market_data.rules.halt import flag_halt
 from pipeline.market_data.rules.large_move import flag_large_move
 from pipeline.market_data.rules.market_move import flag_market_move
-from pipeline.market_data.rules.moves import measured, moves_of_left
 from pipeline.market_data.rules.not_a_session import flag_not_a_session
 from pipeline.market_data.rules.not_positive import flag_not_positive
 from pipeline.market_data.rules.ohlc_order import flag_ohlc_order
@@ -29,6 +28,7 @@ from pipeline.market_data.rules.provisional_spike import flag_provisional_spike
 from pipeline.market_data.rules.second_source import flag_second_source
 from pipeline.market_data.rules.spike import flag_spike
 from pipeline.market_data.rules.stale_with_volume import flag_stale_with_volume
+from pipeline.market_data.rules.standing import Standing
 from pipeline.market_data.rules.suspected_split import flag_suspected_split
 from pipeline.market_data.rules.unconfirmed_move import flag_unconfirmed_move
 from pipeline.market_data.rules.unit_switch import flag_unit_switch
@@ -151,39 +151,22 @@ def judge(bars: Bars, context: Context) -> Verdict:
     """Apply every rule to bars.
 
     Refusals come first, each on the bars that the ones before it let pass: a zero price would otherwise make
-    its neighbours look like spikes and large moves. Bars are copied, and the moves beside the refused ones measured
-    again, only when a rule that looks at series follows one that has refused something.
+    its neighbours look like spikes and large moves. Rules that look at series come after those that do not, so
+    all that they are given have closes of one kind.
     """
     bars = bars.sorted()
     flags = np.zeros((len(bars), len(RULES)), dtype=bool, order="F")
-    standing = ~bars.is_repeat
-    left, was_standing = bars, np.ones(len(bars), dtype=bool)
-    for column, rule in enumerate(RULES):
-        if rule.scope == "series":
-            if np.count_nonzero(standing) != len(left):
-                left, context = _left(left, standing[was_standing], context)
-                was_standing = standing.copy()
-            context = measured(left, context)
-            _put(flags[:, column], standing, rule.flag(left, context))
-        else:
-            judged = rule.flag(bars, context)
-            flags[:, column] = judged if rule.scope == "key" else judged & standing
+    passed = ~bars.is_repeat
+    apart = [column for column, rule in enumerate(RULES) if rule.scope != "series"]
+    for column in apart:
+        judged = RULES[column].flag(bars, context)
+        flags[:, column] = judged if RULES[column].scope == "key" else judged & passed
+        passed &= ~flags[:, column]
+    rows = slice(None) if passed.all() else passed
+    standing = Standing(bars if passed.all() else bars.take(passed), context)
+    for column, rule in list(enumerate(RULES))[len(apart) :]:
+        flagged = standing.flagged(rule.flag)
+        flags[rows, column] = flagged
         if rule.refuses:
-            standing &= ~flags[:, column]
+            standing.drop(flagged)
     return Verdict(bars, flags)
-
-
-def _put(flags: BoolArray, standing: BoolArray, flagged: BoolArray) -> None:
-    """Write the flags of the standing bars; without a mask, which is four times the time, where all stand."""
-    if len(flagged) == len(flags):
-        flags[:] = flagged
-    else:
-        flags[standing] = flagged
-
-
-def _left(known: Bars, is_left: BoolArray, context: Context) -> tuple[Bars, Context]:
-    """The bars that are left of some, and what is known of them."""
-    left, moves = known.take(is_left), context.moves
-    if moves is None or moves.bars is not known:
-        return left, context
-    return left, replace(context, moves=moves_of_left(moves, is_left, left, context))

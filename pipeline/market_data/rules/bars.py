@@ -100,8 +100,8 @@ class Bars:
         order[is_tied] = tied[np.lexsort((*values, keys[tied]))]
         return self.take(order)
 
-    def take(self, rows: IntArray | BoolArray) -> Bars:
-        """The bars at positions, or where a mask holds."""
+    def take(self, rows: IntArray | BoolArray | slice) -> Bars:
+        """The bars at positions, where a mask holds, or, without a copy, in a slice."""
         columns = (getattr(self, column.name)[rows] for column in fields(self)[1:])
         return Bars(self.symbols, *columns)
 

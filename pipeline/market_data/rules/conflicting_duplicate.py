@@ -14,6 +14,8 @@ def flag_conflicting_duplicate(bars: Bars, _: Context) -> BoolArray:
     Which one is right cannot be told from one payload, so all of them wait in quarantine.
     """
     is_repeat = bars.is_repeat
+    if not is_repeat.any():
+        return is_repeat
     is_equal = np.ones(max(len(bars) - 1, 0), dtype=bool)
     for name in VALUE_FIELDS:
         numbers = getattr(bars, name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,37 +38,7 @@ def moves_of(bars: Bars, context: Context) -> Moves:
     return Moves(bars, total, market_moves(bars, total))
 
 
-def measured(bars: Bars, context: Context) -> Context:
-    """The context that knows the moves of bars, so that every rule that is given both finds them."""
-    return replace(context, moves=moves_of(bars, context))
-
-
-def moves_of_left(known: Moves, is_left: BoolArray, left: Bars, context: Context) -> Moves:
-    """As `moves_of`, of the bars that are left of some whose moves are known.
-
-    Only bars whose bar before is gone, and the market on the sessions of both, are measured again.
-
-    Parameters
-    ----------
-    is_left
-        (m,) which of the known bars are left.
-    """
-    gone = np.flatnonzero(~is_left)
-    if len(left) < MARKET_INSTRUMENTS or left.has_traded_closes != known.bars.has_traded_closes:
-        return moves_of(left, context)
-    place = np.cumsum(is_left) - 1
-    after = np.minimum(gone + 1, len(is_left) - 1)
-    touched = np.unique(place[after[is_left[after]]])
-    total = known.total[is_left]
-    total[touched] = _moves_at(touched, left, context)
-    days = np.unique(np.concatenate([known.bars.sessions[gone], left.sessions[touched]]))
-    rows = np.flatnonzero(np.isin(days_of(left.sessions), days_of(days)))
-    market = known.market[is_left]
-    market[rows] = market_moves(left.take(rows), total[rows])
-    return Moves(left, total, market)
-
-
-def _moves_at(rows: IntArray, bars: Bars, context: Context) -> FloatArray:
+def moves_at(rows: IntArray, bars: Bars, context: Context) -> FloatArray:
     """(k,) log total returns at some rows alone."""
     needed = np.unique(np.concatenate([np.maximum(rows - 1, 0), rows]))
     measured_alone: FloatArray = log_moves(bars.take(needed), context, has_traded_closes=bars.has_traded_closes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.base.types import FloatArray
-from pipeline.market_data.rules import Actions, Bars, Context, judge
+from pipeline.market_data.rules import Bars, Context
 from pipeline.market_data.rules.moves import (
     MARKET_INSTRUMENTS,
     PRIOR_SESSIONS,
@@ -19,9 +19,7 @@ from pipeline.market_data.rules.moves import (
     before,
     log_moves,
     market_moves,
-    measured,
     moves_of,
-    moves_of_left,
     next_of,
     sigma_before,
 )
@@ -126,47 +124,13 @@ def test_one_wild_instrument_hardly_moves_the_market() -> None:
 
 def test_known_moves_are_those_of_the_very_bars_that_were_measured() -> None:
     bars = together(*(traded(10.0 * 1.02 ** np.arange(4), f"S{i:02d}") for i in range(12)))
-    known = measured(bars, CONTEXT)
+    known = replace(CONTEXT, moves=moves_of(bars, CONTEXT))
     assert moves_of(bars, known) is known.moves
     np.testing.assert_array_equal(known.moves.total, log_moves(bars, CONTEXT))
     np.testing.assert_array_equal(known.moves.market, market_moves(bars, known.moves.total))
     np.testing.assert_allclose(known.moves.own[~bars.is_first], 0.0, atol=1e-15)
     for others in (bars.take(np.arange(len(bars))), bars.take(~bars.is_first)):
         np.testing.assert_array_equal(moves_of(others, known).total, log_moves(others, CONTEXT))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_moves_of_what_is_left_are_those_of_a_new_measurement(seed: int) -> None:
-    """Bit for bit, with actions, first and last bars gone, and several in a row."""
-    rng = np.random.default_rng(seed)
-    every = together(*(traded(10.0 * np.exp(np.cumsum(rng.normal(0, 0.02, 60))), f"S{i:02d}") for i in range(14)))
-    acting = rng.choice(len(every), 40, replace=False)
-    split = rng.integers(1, 4, 40)
-    keys = (every.symbol_index[acting], every.sessions[acting])
-    context = Context(LONG, Actions(every.symbols, *keys, split, np.ones(40, dtype=int), split * 0.1))
-    is_left = rng.random(len(every)) > 0.1
-    is_left[:3] = is_left[-2:] = is_left[100:105] = False
-    left, known = every.take(is_left), moves_of(every, context)
-    found, expected = moves_of_left(known, is_left, left, context), moves_of(left, context)
-    np.testing.assert_array_equal(found.total, expected.total)
-    np.testing.assert_array_equal(found.market, expected.market)
-    assert found.bars is left
-
-
-def test_moves_are_measured_again_only_beside_a_refused_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths: list[int] = []
-
-    def counting(bars: Bars, context: Context, **known: bool) -> FloatArray:
-        lengths.append(len(bars))
-        return log_moves(bars, context, **known)
-
-    monkeypatch.setattr("pipeline.market_data.rules.moves.log_moves", counting)
-    close = 100 + np.arange(80) % 7
-    judge(traded(close), Context(LONG))
-    assert lengths == [80]
-    lengths.clear()
-    judge(traded(np.where(np.arange(80) == 60, 500.0, close)), Context(LONG))  # a spike
-    assert lengths == [80, 2]
 
 
 # Windows ---------------------------------------------------------------------------------------------------
