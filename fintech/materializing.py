@@ -20,9 +20,9 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from fintech.dead_runs import driver_tags
 from fintech.planning import AssetState, Selection, asset_state
+from pipeline.base.code_version import code_version
 from pipeline.base.errors import PlatformError
 from pipeline.base.types import MonthRange
-from pipeline.orchestration.code_version import code_version
 from pipeline.orchestration.partitions import MONTHLY, known_months, range_tags
 from pipeline.orchestration.staleness import InputStates, enclosing_range, stale_months
 from pipeline.orchestration.table_assets import INPUT_MONTHS_METADATA, REBUILD_CONFIG, SECONDS_METADATA

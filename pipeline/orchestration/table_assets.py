@@ -15,19 +15,21 @@ import dagster as dg
 import numpy as np
 from sqlalchemy import Table
 
+from pipeline.base.code_version import code_version
 from pipeline.base.settings import load_settings
 from pipeline.base.types import MonthRange
 from pipeline.orchestration.asset_charts import embedded_charts
 from pipeline.orchestration.asset_page import SPARKLINE_MONTHS, column_schema, rounded, sparkline
 from pipeline.orchestration.automation import AS_INPUTS_CHANGE, FRESH_EVERY_SESSION
 from pipeline.orchestration.checks import CheckOutcome, Columns, declared_checks, run_declared_checks
-from pipeline.orchestration.code_version import code_version
 from pipeline.orchestration.partitions import MONTHLY, months_back, months_of_run
 from pipeline.orchestration.resources import DatabaseResource
 from pipeline.store.materializations import count_rows
 from pipeline.store.providers import read_notices
 from pipeline.store.reading import read_monthly_means
 from pipeline.store.schema import session_column
+from pipeline.store.series_kinds import SeriesKind
+from pipeline.store.series_making import bring_up_to_date
 from pipeline.store.writing import Write, WriteOutcome, open_write
 
 INPUT_MONTHS_METADATA = "fintech/input_months_back"
@@ -101,6 +103,8 @@ class TableAsset:
         Concurrency pool, one per vendor.
     replace
         How its rows are written, where the table has a read model that changes with it.
+    series
+        What the API passes through of it as finished JSON, made anew in the transaction of the rows.
     """
 
     table: Table
@@ -115,6 +119,7 @@ class TableAsset:
     blocking_check_specs: tuple[tuple[str, str], ...] = ()
     pool: str | None = None
     replace: Callable[[Write, Columns, MonthRange], WriteOutcome] | None = None
+    series: SeriesKind | None = None
 
     def __call__(self, compute: Callable[..., Columns | Produced]) -> dg.AssetsDefinition:
         """Make the Dagster asset of a function ``(write, months, resources) -> rows``."""
@@ -173,7 +178,8 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         resources = {key: getattr(context.resources, key) for key in _resource_keys(compute)}
         started = time.perf_counter()
         version, anew = code_version(declared.location), context.op_execution_context.op_config[REBUILD_CONFIG]
-        with open_write(database.database, name, context.run.run_id, version, anew=anew) as write:
+        run, table = context.run.run_id, declared.table
+        with open_write(database.database, name, run, version, anew=anew, table=table) as write:
             answer = compute(write, months, **resources)
             produced = answer if isinstance(answer, Produced) else Produced(answer)
             checks = [*run_declared_checks(declared.table, produced.rows), *produced.checks]
@@ -187,6 +193,8 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
                 outcome = declared.replace(write, produced.rows, months)
             if produced.after_write is not None:
                 produced.after_write(outcome)
+            if declared.series is not None:
+                bring_up_to_date(write, declared.series)
             checks += produced.checks_after_write()
             page = _page(declared, write, produced, outcome, months)
         # Only now, after the commit, may Dagster hear of it.

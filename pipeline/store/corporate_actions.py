@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,7 @@ from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.materializations import mark_changed
 from pipeline.store.offering import Columns, Span
+from pipeline.store.outdating import outdate
 from pipeline.store.point_in_time import NOW, Knowledge, rows_as_known
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
 from pipeline.store.writing import Write, WriteOutcome, replace_rows
@@ -76,6 +80,7 @@ def replace_actions(write: Write, rows: Columns, months: MonthRange) -> WriteOut
     span = Span(months.first, months.end)
     outcome = replace_rows(write.connection, CORPORATE_ACTION, rows, span, write.materialization_id)
     mark_changed(write.connection, write.materialization_id, CORPORATE_ACTIONS, outcome.changed_months)
+    outdate(write.connection, CORPORATE_ACTION, outcome.changed_months, write.materialization_id)
     return outcome
 
 
@@ -102,6 +107,44 @@ def read_adjustments(connection: Connection, instrument_ids: Sequence[int], know
     query = sql.SQL("SELECT * FROM ({rows}) AS known ORDER BY ex_session DESC, instrument_id").format(rows=rows)
     with connection.cursor(row_factory=class_row(Adjustment)) as cursor:
         return cursor.execute(query).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class CloseFactors:
+    """What closes as traded are multiplied by, so that later splits and dividends are taken out of them.
+
+    Parameters
+    ----------
+    ex_sessions
+        (a,) ascending.
+    factors
+        (a + 1,) product of the factors from each of them on, the newest first; the last one, after all, is 1.
+    """
+
+    ex_sessions: tuple[date, ...] = ()
+    factors: tuple[float, ...] = (1.0,)
+
+    def at(self, session: date) -> float:
+        """Product of the factors of all actions after a session."""
+        return self.factors[bisect_right(self.ex_sessions, session)]
+
+
+UNADJUSTED = CloseFactors()
+
+
+def read_close_factors(
+    connection: Connection, instrument_ids: Sequence[int], known: Knowledge = NOW
+) -> dict[int, CloseFactors]:
+    """The factors of each of the instruments that has actions."""
+    by_instrument: dict[int, list[Adjustment]] = {}
+    for adjustment in read_adjustments(connection, instrument_ids, known):
+        by_instrument.setdefault(adjustment.instrument_id, []).append(adjustment)
+    return {instrument_id: _close_factors(adjustments) for instrument_id, adjustments in by_instrument.items()}
+
+
+def _close_factors(newest_first: Sequence[Adjustment]) -> CloseFactors:
+    products = accumulate((adjustment.factor for adjustment in newest_first), mul, initial=1.0)
+    return CloseFactors(tuple(a.ex_session for a in reversed(newest_first)), tuple(products)[::-1])
 
 
 @dataclass(frozen=True, slots=True)

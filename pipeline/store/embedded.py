@@ -2,7 +2,8 @@
 
 The wheel's own launcher is used for what it does well (users, permissions, socket length). What it
 leaves open is closed here: a start that was interrupted or killed half-way, a stale ``postmaster.pid``
-whose number another process now has, handles of processes that were killed, and a full disk.
+whose number another process now has, handles of processes that were killed, a full disk, and the settings
+of a server that nothing is replicated from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import threading
@@ -34,6 +36,14 @@ MINIMUM_FREE_MIB = 1024
 RECOVERY_SECONDS = 120.0
 """For a server that reads its write-ahead log after a crash."""
 RESTARTING = ("recovery mode", "starting up", "not yet accepting connections", "terminating connection")
+SETTINGS = """
+# Nothing is replicated or archived from this server, so a table that the same transaction has made is written to its
+# file alone, which is flushed before the commit, and not to the write-ahead log besides (ADR 0016).
+wal_level = minimal
+max_wal_senders = 0
+"""
+SETTLED = re.compile(r"^\s*(wal_level|max_wal_senders|archive_mode|summarize_wal)\b", re.MULTILINE | re.IGNORECASE)
+"""A folder where one of these is set, by us or by somebody who wants the log, is left as it is."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -116,6 +126,8 @@ def _started(folder: Path) -> PostgresServer:
             _remove(folder)
         if not (folder / "PG_VERSION").exists():
             unfinished.touch()
+            get_server(folder, start=False).ensure_pgdata_inited()
+        _put_settings(folder)
         _forget_dead_processes(folder)
         _wait_for_recovery(folder)
         try:
@@ -126,6 +138,15 @@ def _started(folder: Path) -> PostgresServer:
             server.start()
         unfinished.unlink(missing_ok=True)
     return server
+
+
+def _put_settings(folder: Path) -> None:
+    """Add `SETTINGS` to those of a folder, new or older; a server that runs on it reads them when it starts again."""
+    own, altered = folder / "postgresql.conf", folder / "postgresql.auto.conf"  # the other is ALTER SYSTEM's
+    known = own.read_text() + (altered.read_text() if altered.exists() else "")
+    if not SETTLED.search(known):
+        with own.open("a") as file:
+            file.write(SETTINGS)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sqlalchemy import Integer, Table
 
 from pipeline.store.packed_series import Series, read_series
 from pipeline.store.reading import Window, read_newest
-from pipeline.store.risk_columns import RiskRow, measure_columns
+from pipeline.store.risk_columns import TAIL_MEASURES, RiskRow, measure_columns
 from pipeline.store.schema import METADATA, key, session_key, writer
 
 INSTRUMENT_RISK = Table(
@@ -30,5 +30,4 @@ def read_instrument_risk(connection: Connection, instrument_id: int, window: Win
 
 def read_instrument_tails(connection: Connection, start: date, end: date) -> dict[tuple[int], Series]:
     """(instrument_id,) → its sessions in ``[start, end)`` and its tail measures on them; NaN where missing."""
-    names = ("var_95_1d", "var_99_1d", "es_99_1d")
-    return read_series(connection, INSTRUMENT_RISK, ("instrument_id",), names, start, end)
+    return read_series(connection, INSTRUMENT_RISK, ("instrument_id",), TAIL_MEASURES, start, end)

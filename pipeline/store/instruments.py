@@ -18,6 +18,7 @@ from sqlalchemy import Double, Identity, Integer, String, Table, Text
 from pipeline.base.errors import NotFoundError
 from pipeline.store import materializations
 from pipeline.store.materializations import UNPARTITIONED
+from pipeline.store.outdating import outdate
 from pipeline.store.schema import METADATA, Unit, column, writer
 from pipeline.store.symbols import begin_spell, read_holders, read_spells_of
 from pipeline.store.writing import Write, WriteOutcome
@@ -202,6 +203,7 @@ def replace_instruments(write: Write, listings: Iterable[Listing]) -> WriteOutco
         else:
             unchanged += 1
     changed = frozenset([UNPARTITIONED] if inserted or revised else [])
+    outdate(write.connection, INSTRUMENT, [UNPARTITIONED] if revised else [], write.materialization_id)
     materializations.record_partitions(
         write.connection,
         write.materialization_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,7 +13,7 @@ from sqlalchemy import CheckConstraint, Double, Integer, SmallInteger, Table
 
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.store.binary_copy import copy_out
-from pipeline.store.corporate_actions import read_adjustments, read_growth
+from pipeline.store.corporate_actions import UNADJUSTED, CloseFactors, read_close_factors, read_growth
 from pipeline.store.exchange import Exchange, read_exchange
 from pipeline.store.instruments import read_price_scales
 from pipeline.store.offering import Columns, Span
@@ -231,22 +230,31 @@ def adjusted_bars(
     connection: Connection, bars: Mapping[int, Sequence[Bar]], known: Knowledge = NOW
 ) -> dict[int, list[Bar]]:
     """Instrument → its bars with the platform's own adjusted close, in its currency."""
-    adjustments = read_adjustments(connection, list(bars), known)
+    factors = read_close_factors(connection, list(bars), known)
     scales = read_price_scales(connection, list(bars))
-    made: dict[int, list[Bar]] = {}
-    for instrument_id, given in bars.items():
-        own = [adjustment for adjustment in adjustments if adjustment.instrument_id == instrument_id]
-        adjusted = [_adjusted(bar, [a.factor for a in own if a.ex_session > bar.session]) for bar in given]
-        scale = scales.get(instrument_id)
-        made[instrument_id] = adjusted if scale is None else [_scaled(bar, scale) for bar in adjusted]
-    return made
+    return {
+        instrument_id: adjusted(given, factors.get(instrument_id, UNADJUSTED), scales.get(instrument_id))
+        for instrument_id, given in bars.items()
+    }
 
 
-def _adjusted(bar: Bar, factors: list[float]) -> Bar:
+def adjusted(bars: Sequence[Bar], factors: CloseFactors, scale: float | None) -> list[Bar]:
+    """Bars of one instrument with the platform's own adjusted close, in its currency.
+
+    Parameters
+    ----------
+    scale
+        Currency units in one price unit; None for 1.
+    """
+    made = [_adjusted(bar, factors.at(bar.session)) for bar in bars]
+    return made if scale is None else [_scaled(bar, scale) for bar in made]
+
+
+def _adjusted(bar: Bar, factor: float) -> Bar:
     """The bar with the platform's own adjusted close; a provider's is taken where there is no close as traded."""
     if bar.close is None:
         return bar
-    return replace(bar, close_adjusted=bar.close * math.prod(factors))
+    return replace(bar, close_adjusted=bar.close * factor)
 
 
 def _scaled(bar: Bar, scale: float) -> Bar:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 from sqlalchemy import Table
 
 from pipeline.base.types import IntArray, add_months
 from pipeline.store.offering import Difference, OfferedRows
 from pipeline.store.packed_keys import has_packable_key, packed_expression, unpacked_array
 from pipeline.store.schema import WRITER
+
+CANCEL_SECONDS = 0.1
+"""After which a statement that was not yet there to be cancelled is cancelled again."""
 
 
 class PartOfTableError(Exception):
@@ -79,6 +85,30 @@ def read_stored(connection: Connection, table: Table) -> Stored | None:
     query = sql.SQL(_CAN_BE_REBUILT).format(table=name)
     can_be = connection.execute(query, {"table": table.name}).fetchone() == (True,)
     return _read_rows(connection, table) if can_be else None
+
+
+@contextmanager
+def read_ahead(connection: Connection, table: Table) -> Iterator[Future[Stored | None]]:
+    """Let the server read what is stored of a table while the rows to offer are still fetched and judged.
+
+    Statements of the caller wait for one that is being read.
+
+    Yields
+    ------
+    Future
+        Of `read_stored`. If that fails, the caller gets its error, not that of his own next statement.
+    """
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        reading = reader.submit(read_stored, connection, table)
+        try:
+            yield reading
+        except errors.InFailedSqlTransaction as error:
+            raise reading.exception() or error from error
+        except BaseException:
+            while not reading.done():  # it may wait for a lock, or be about to, and nobody waits for it any longer
+                connection.cancel()
+                wait([reading], CANCEL_SECONDS)
+            raise
 
 
 def _read_rows(connection: Connection, table: Table) -> Stored:

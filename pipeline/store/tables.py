@@ -21,6 +21,7 @@ from pipeline.store import (
     interest_rates,  # noqa: F401
     limits,  # noqa: F401
     materializations,  # noqa: F401
+    outdating,  # noqa: F401
     portfolio_contributions,  # noqa: F401
     portfolio_risk,  # noqa: F401
     portfolio_simulations,  # noqa: F401
@@ -33,6 +34,7 @@ from pipeline.store import (
     quarantine,  # noqa: F401
     raw_payloads,  # noqa: F401
     refresh_tokens,  # noqa: F401
+    served_series,  # noqa: F401
     simulation_jobs,  # noqa: F401
     strategies,  # noqa: F401
     stress_results,  # noqa: F401

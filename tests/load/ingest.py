@@ -25,7 +25,7 @@ from pipeline.market_data.rules import Bars, judge
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, sqlalchemy_url, with_database
 from pipeline.store.migrating import migrate
-from pipeline.store.prices import read_price_panel, replace_prices
+from pipeline.store.prices import PRICE, read_price_panel, replace_prices
 from pipeline.store.writing import WriteOutcome, open_write
 from tests.load.measuring import Figures
 from tests.load.quality import LARGE
@@ -140,12 +140,12 @@ def _restore(database: Database, universe: Universe, months: MonthRange) -> None
 
 def load(database: Database, universe: Universe, bars: Bars, months: MonthRange, *, anew: bool = False) -> WriteOutcome:
     """What the asset does: judge, write, keep revisions, refresh the panel."""
-    verdict = judge(bars, universe.context)
-    first, end = np.array([months.first, months.end], dtype="datetime64[D]")
-    inside = (verdict.bars.sessions >= first) & (verdict.bars.sessions < end)
-    accepted = verdict.bars.take(verdict.accepted & inside)
     ids = {symbol: number for number, symbol in enumerate(bars.symbols, start=1)}
-    with open_write(database, "prices", "bench", "1", anew=anew) as write:
+    with open_write(database, "prices", "bench", "1", anew=anew, table=PRICE) as write:
+        verdict = judge(bars, universe.context)
+        first, end = np.array([months.first, months.end], dtype="datetime64[D]")
+        inside = (verdict.bars.sessions >= first) & (verdict.bars.sessions < end)
+        accepted = verdict.bars.take(verdict.accepted & inside)
         return replace_prices(write, price_columns(accepted, ids, 1), months)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from pipeline.base.code_version import code_version
 from pipeline.base.currencies import CURRENCIES
 from pipeline.market_data.assets.refusals import keeping_refused
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.providers import FetchRequest
 from pipeline.orchestration.asset_page import sparkline
-from pipeline.orchestration.code_version import code_version
 from pipeline.orchestration.table_assets import asset_attributes, outcome_metadata
 from pipeline.store.engine import Database
 from pipeline.store.instruments import INSTRUMENT, Listing, read_instruments, replace_instruments

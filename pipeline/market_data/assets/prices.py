@@ -37,6 +37,7 @@ from pipeline.store.prices import PRICE, SECOND_PRICE, price_rows, replace_price
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import read_released, replace_quarantine
 from pipeline.store.raw_payloads import keep_payloads
+from pipeline.store.series_kinds import PRICES_KIND
 from pipeline.store.symbols import read_spells
 from pipeline.store.writing import Write, WriteOutcome
 
@@ -60,6 +61,7 @@ def price_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PRICE,
     replace=replace_prices,
+    series=PRICES_KIND,
     location="market_data",
     inputs={"instruments": None},
     figures=price_figures,

@@ -22,6 +22,7 @@ from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
 from pipeline.store.interest_rates import INTEREST_RATES
 from pipeline.store.prices import PricePanel, read_price_panel
+from pipeline.store.series_kinds import RISK_KIND
 from pipeline.store.writing import Write, concatenated
 
 LOOK_BACK_MONTHS = 13
@@ -34,6 +35,7 @@ LOOK_BACK_MONTHS = 13
     inputs={"instruments": None, "prices": LOOK_BACK_MONTHS, INTEREST_RATES: LOOK_BACK_MONTHS + 1},
     figures=risk_figures,
     headline=RISK_HEADLINE,
+    series=RISK_KIND,
 )
 def instrument_risk(write: Write, months: MonthRange) -> Columns:
     """Rolling 252-session risk measures of every instrument, a row a session."""

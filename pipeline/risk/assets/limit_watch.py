@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
-from typing import TypeVar, cast, get_args
+from typing import Literal, TypeVar, cast, get_args
 
 import numpy as np
 from psycopg import Connection
@@ -67,7 +67,7 @@ def judge_limits(connection: Connection) -> list[Judgement]:
     """Hold every portfolio against its limits, and store the events that are new."""
     store.take_turn(connection)
     limits = _by_portfolio(store.read_limits(connection))
-    episodes = _by_portfolio(store.read_last_episodes(connection))
+    episodes = _by_portfolio(store.read_open_episodes(connection))
     judgements = []
     for portfolio in read_portfolios(connection):
         open_before = open_episodes(episodes.get(portfolio.id, []))
@@ -76,7 +76,8 @@ def judge_limits(connection: Connection) -> list[Judgement]:
             continue
         for row in read_portfolio_risk(connection, portfolio.id, LATEST):
             judgement = _judged(connection, portfolio, row, own)
-            store.record_events(connection, new_events(judgement, open_before))
+            ended = store.count_ended_episodes(connection, portfolio.id, row.session)
+            store.record_events(connection, new_events(judgement, open_before, ended))
             judgements.append(judgement)
     return judgements
 
@@ -100,32 +101,37 @@ def limit_checks(judgements: Sequence[Judgement]) -> list[CheckOutcome]:
 
 
 def open_episodes(events: Sequence[StoredEvent]) -> tuple[Episode, ...]:
-    """The episodes that stored events leave open.
+    """The open episodes that stored events tell of.
 
     Parameters
     ----------
     events
-        Of the last episode of each measure and direction of one portfolio, those of each together.
+        Of the open episodes of one portfolio, those of each together.
     """
     episodes = []
-    for (measure, direction), group in groupby(events, key=lambda event: (event.measure, event.direction)):
-        of_episode = list(group)
-        kinds = {event.kind for event in of_episode}
-        if "CLEAR" not in kinds:
-            opened = of_episode[0].opened
-            episodes.append(Episode(measure, _direction(direction), opened, "BREACH" if "BREACH" in kinds else "WARN"))
+    for (measure, direction, opened, ordinal), group in groupby(events, key=_episode_key):
+        level: Literal["WARN", "BREACH"] = "BREACH" if any(event.kind == "BREACH" for event in group) else "WARN"
+        episodes.append(Episode(measure, _direction(direction), opened, level, ordinal))
     return tuple(episodes)
 
 
-def new_events(judgement: Judgement, open_before: tuple[Episode, ...]) -> list[NewEvent]:
+def new_events(
+    judgement: Judgement, open_before: tuple[Episode, ...], ended: Mapping[tuple[str, str], int]
+) -> list[NewEvent]:
     """What a judgement adds to what was told; nothing where later sessions were judged before it.
 
     Rows can go, as when a price is withdrawn; what was told of them stays told.
+
+    Parameters
+    ----------
+    ended
+        (measure, direction) → episodes that began on the judgement's session and have ended.
     """
     if any(episode.opened > judgement.session for episode in open_before):
         return []
     subject = f"portfolio-{judgement.portfolio.id}"
-    watch = watch_limits(subject, judgement.session, open_before, judgement.states)
+    spent = {(measure, _direction(direction)): count for (measure, direction), count in ended.items()}
+    watch = watch_limits(subject, judgement.session, open_before, judgement.states, spent)
     limit_of = {state.limit.key: state.limit for state in judgement.states}
     return [
         _as_stored(event, judgement.portfolio.id, limit_of.get((event.measure, event.direction)))
@@ -188,7 +194,12 @@ def _as_stored(event: LimitEvent, portfolio_id: int, limit: Limit | None) -> New
         event.value,
         limit.warn if limit else None,
         limit.breach if limit else None,
+        ordinal=event.ordinal,
     )
+
+
+def _episode_key(event: StoredEvent) -> tuple[str, str, date, int]:
+    return event.measure, event.direction, event.opened, event.ordinal
 
 
 def _direction(stored: str) -> Direction:

@@ -18,6 +18,7 @@ from pipeline.simulation.strategies.walking import Walk, walk_forward
 from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
 from pipeline.store.prices import PricePanel, read_price_panel
+from pipeline.store.series_kinds import NAV_KIND
 from pipeline.store.strategies import STRATEGY_NAV, STRATEGY_WEIGHTS, AllWeights, read_all_weights
 from pipeline.store.writing import Write, concatenated
 
@@ -53,6 +54,7 @@ def nav_figures(rows: Columns) -> dict[str, float]:
     figures=nav_figures,
     headline="nav",
     headline_subject={"strategy": MIN_VARIANCE},
+    series=NAV_KIND,
 )
 def strategy_nav(write: Write, months: MonthRange) -> Produced:
     """Net asset value of every strategy after costs, rebalanced at each month's end, a row a session."""

@@ -18,7 +18,7 @@ from pipeline.base.types import MonthRange
 from pipeline.store import rebuilding, writing
 from pipeline.store.engine import Database
 from pipeline.store.offering import Columns
-from pipeline.store.prices import price_rows, replace_prices
+from pipeline.store.prices import PRICE, price_rows, replace_prices
 from pipeline.store.writing import WriteOutcome, open_write
 
 MONTHS = MonthRange(date(2022, 1, 1), date(2022, 6, 1))
@@ -57,7 +57,7 @@ def offer(seed: int, left_out: float = 0.1) -> Offer:
 
 
 def write(database: Database, rows: Columns, *, anew: bool = False) -> WriteOutcome:
-    with open_write(database, "prices", "run", "v1", anew=anew) as opened:
+    with open_write(database, "prices", "run", "v1", anew=anew, table=PRICE) as opened:
         return replace_prices(opened, rows, MONTHS)
 
 

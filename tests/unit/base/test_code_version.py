@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.orchestration.code_version import BORROWED, code_version
+from pipeline.base.code_version import BORROWED, code_version
 
 SLICES = ("market_data", "risk", "simulation", "forecast")
 

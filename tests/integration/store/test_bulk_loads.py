@@ -1,0 +1,95 @@
+"""Large loads of new and empty tables: what reaches the log, and what somebody else has done meanwhile."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import psycopg
+import pytest
+from sqlalchemy import Column, Date, Integer, MetaData, Table
+
+from pipeline.base.types import MonthRange
+from pipeline.store import writing
+from pipeline.store.bulk_loads import fill
+from pipeline.store.engine import Database
+from pipeline.store.offering import Columns
+from pipeline.store.prices import PRICE, price_rows
+from pipeline.store.schema import WRITER
+from pipeline.store.writing import Write, open_write
+
+DAYS = np.arange("2015-01-01", "2023-01-01", dtype="datetime64[D]")
+MONTHS = MonthRange(date(2015, 1, 1), date(2022, 12, 1))
+INSTRUMENTS = 20
+MIB = 1 << 20
+
+
+def rows(factor: float = 1.0) -> Columns:
+    ids = np.repeat(np.arange(1, INSTRUMENTS + 1, dtype=np.int32), len(DAYS))
+    close = np.linspace(10, 20, len(ids)) * np.where(np.arange(len(ids)) % 1000 == 0, factor, 1.0)
+    return price_rows(ids, np.tile(DAYS, INSTRUMENTS), 1, {"close": close})
+
+
+def stamped(taken: slice) -> Columns:
+    chosen = {name: values[taken] for name, values in rows().items()}
+    return chosen | {WRITER: np.full(len(chosen["session"]), 1, dtype=np.int32)}
+
+
+def logged_bytes(connection: psycopg.Connection, since: str = "0/0") -> int:
+    row = connection.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", [since]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["first load", "rebuild"])
+def test_the_rows_of_a_new_file_are_not_logged(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, anew: bool
+) -> None:
+    monkeypatch.setattr(writing, "BULK_ROWS", 1_000)
+    for factor in (1.0, 2.0) if anew else (1.0,):
+        with open_write(database, "prices", "run", "v1", anew=anew, table=PRICE) as write:
+            before = logged_bytes(write.connection)
+            write.replace(PRICE, rows(factor), MONTHS)
+            logged = logged_bytes(write.connection) - before
+            (size,) = write.connection.execute("SELECT pg_total_relation_size('price')").fetchone()
+    assert size > 5 * MIB
+    # Others use the server meanwhile, but hardly load as much; the digests of what is offered take 9 bytes a row.
+    assert logged < size / 2
+
+
+def test_rows_that_somebody_has_added_since_stay(database: Database) -> None:
+    with database.connect() as connection:
+        fill(connection, PRICE, stamped(slice(0, 100)))
+    with database.connect() as connection:
+        fill(connection, PRICE, stamped(slice(100, 300)))
+        assert connection.execute("SELECT count(*) FROM price").fetchone() == (300,)
+        key = connection.execute("SELECT count(*) FROM pg_index WHERE indrelid = 'price'::regclass AND indisprimary")
+        assert key.fetchone() == (1,)
+
+
+def ask_after(write: Write) -> None:
+    """Ask something once what is read ahead has failed."""
+    assert write.ahead["nowhere"].exception() is not None
+    write.connection.execute("SELECT 1")
+
+
+def test_what_cannot_be_read_ahead_is_told_as_such(database: Database) -> None:
+    columns = [Column("id", Integer(), primary_key=True), Column("day", Date(), primary_key=True)]
+    unknown = Table("nowhere", MetaData(), *columns)
+    with (
+        pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"),
+        open_write(database, "prices", "run", "v1", anew=True, table=unknown) as write,
+    ):
+        ask_after(write)
+
+
+def test_a_write_that_fails_does_not_wait_for_what_is_read_ahead(database: Database) -> None:
+    with database.connect() as other:
+        other.execute("LOCK TABLE price IN ACCESS EXCLUSIVE MODE")
+        with (
+            pytest.raises(RuntimeError, match="no answer"),
+            open_write(database, "prices", "run", "v1", anew=True, table=PRICE),
+        ):
+            raise RuntimeError("no answer")
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM materialization").fetchone() == (0,)
