@@ -36,6 +36,10 @@ class NotFoundError(PlatformError):
     """The thing that was asked for does not exist."""
 
 
+class NotInstalledError(PlatformError):
+    """A package that the question needs is not part of this process; another service has it."""
+
+
 class ConflictError(PlatformError):
     """A caller's values are sound, and what is stored stands against them."""
 

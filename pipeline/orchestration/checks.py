@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Double, Table
 
-from pipeline.store.schema import unit_of
+from pipeline.store.schema import STANDARD_ERROR, unit_of
 
 BOUNDS = "values_within_bounds"
 EXPLAINED = "missing_values_explained"
@@ -48,11 +48,25 @@ class CheckOutcome:
     @property
     def result(self) -> dg.AssetCheckResult:
         """The result for Dagster; a check that neither blocks nor is an error fails as a warning."""
-        is_error = self.blocking or self.is_error
-        severity = dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(
-            passed=self.passed, check_name=self.name, severity=severity, metadata=dict(self.metadata)
+            passed=self.passed, check_name=self.name, severity=self._severity, metadata=dict(self.metadata)
         )
+
+    def told_of(self, asset: str) -> dg.AssetCheckEvaluation:
+        """The same for what is found outside a run of the asset."""
+        return dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(asset),
+            check_name=self.name,
+            passed=self.passed,
+            severity=self._severity,
+            metadata=dict(self.metadata),
+            blocking=self.blocking,
+        )
+
+    @property
+    def _severity(self) -> dg.AssetCheckSeverity:
+        is_error = self.blocking or self.is_error
+        return dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
 
 
 def declared_checks(table: Table, asset: str) -> list[dg.AssetCheckSpec]:
@@ -100,7 +114,10 @@ def _check_bounds(table: Table, rows: Columns) -> CheckOutcome:
 
 
 def _check_explained(table: Table, rows: Columns) -> CheckOutcome:
-    measured = [c.name for c in table.columns if isinstance(c.type, Double) and c.nullable]
+    # What was not simulated has no standard error, which needs no reason.
+    measured = [
+        c.name for c in table.columns if isinstance(c.type, Double) and c.nullable and unit_of(c) != STANDARD_ERROR
+    ]
     missing = np.zeros(len(rows["reason"]), dtype=bool)
     for name in measured:
         missing |= np.isnan(rows[name])

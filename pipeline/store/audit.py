@@ -31,6 +31,8 @@ AUDIT_ENTRY = Table(
     comment="Each write and each login; rows are only added.",
 )
 
+LOGIN_TRIED = "login.tried"
+"""Noted before a password is compared; the entry of how it ended names it as ``tried``."""
 LOGIN_FAILED = "login.failed"
 LOGIN = "login"
 
@@ -68,13 +70,21 @@ class AuditEntry:
 
 def record(
     connection: Connection, actor: Actor, action: str, subject: str, detail: Mapping[str, Any] | None = None
-) -> None:
-    """Note an act in the transaction of what it writes."""
-    connection.execute(
+) -> int:
+    """Note an act in the transaction of what it writes.
+
+    Returns
+    -------
+    int
+        Number of the entry.
+    """
+    row = connection.execute(
         "INSERT INTO audit_entry (actor, user_id, action, subject, request_id, client, detail)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
         [actor.name, actor.user_id, action, subject, actor.request_id, actor.client, Jsonb(dict(detail or {}))],
-    )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def read_audit(connection: Connection, before: int | None, limit: int) -> list[AuditEntry]:
@@ -89,17 +99,36 @@ def read_audit(connection: Connection, before: int | None, limit: int) -> list[A
         ).fetchall()
 
 
-def count_failed_logins(connection: Connection, email: str, client: str | None, since: timedelta) -> tuple[int, int]:
-    """Failed logins to an address within a time: from one client since its last success there, and from everywhere."""
+def count_tries(connection: Connection, email: str, client: str | None, since: timedelta) -> tuple[int, int]:
+    """Tries of an address's password that did not become a login, failed or under way.
+
+    Until the transaction ends, others who count those of the same address wait: a try that is noted in it is counted by
+    whoever comes next, however many come at one time.
+
+    Parameters
+    ----------
+    client
+        Who tries.
+    since
+        How far back tries count.
+
+    Returns
+    -------
+    tuple
+        Those of the client since its last login there, and everybody's.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('fintech login ' || %s, 0))", [email])
     row = connection.execute(
         """
-        WITH tried AS (
-            SELECT action, client IS NOT DISTINCT FROM %(client)s AS is_own, at FROM audit_entry
-            WHERE action IN ('login', 'login.failed') AND subject = %(email)s AND at > clock_timestamp() - %(since)s
+        WITH begun AS (
+            SELECT id, action, detail, client IS NOT DISTINCT FROM %(client)s AS is_own, at FROM audit_entry
+            WHERE action IN ('login', 'login.tried') AND subject = %(email)s AND at > clock_timestamp() - %(since)s
+        ), login AS (
+            SELECT (detail ->> 'tried')::int AS tried, is_own, at FROM begun WHERE action = 'login'
         )
         SELECT count(*) FILTER (WHERE is_own AND at > coalesce(
-                (SELECT max(at) FROM tried WHERE action = 'login' AND is_own), '-infinity')), count(*)
-        FROM tried WHERE action = 'login.failed'
+                (SELECT max(at) FROM login WHERE is_own), '-infinity')), count(*)
+        FROM begun WHERE action = 'login.tried' AND NOT EXISTS (SELECT FROM login WHERE login.tried = begun.id)
         """,
         {"email": email, "client": client, "since": since},
     ).fetchone()

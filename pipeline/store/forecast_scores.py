@@ -12,7 +12,7 @@ from sqlalchemy import Date, Double, Integer, SmallInteger, Table, Text
 
 from pipeline.base.types import DateArray, FloatArray, IntArray
 from pipeline.store.binary_copy import POSTGRES_EPOCH
-from pipeline.store.schema import METADATA, SESSIONS, Unit, column, key, writer
+from pipeline.store.schema import METADATA, SESSIONS, WRITER, Unit, column, key, writer
 
 LOSS_UNIT = Unit("loss of its kind; lower is better")
 SQUARED_VARIANCE = Unit("squared variance per year", minimum=0)
@@ -148,6 +148,14 @@ def count_scored_instruments(connection: Connection, wanted: ScoreFilter) -> dic
         " GROUP BY 1, 2, 3"
     ).format(_condition(wanted))
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+
+
+def read_score_writes(connection: Connection, wanted: ScoreFilter) -> list[int]:
+    """Numbers of the writes that stored the scores."""
+    query = sql.SQL("SELECT DISTINCT {} FROM forecast_score WHERE {} ORDER BY 1").format(
+        sql.Identifier(WRITER), _condition(wanted)
+    )
+    return [row[0] for row in connection.execute(query)]
 
 
 def _condition(wanted: ScoreFilter) -> sql.Composable:

@@ -149,9 +149,24 @@ def keep_answer(connection: Connection, claimed: Claim, status: int, headers: by
     )
 
 
-def give_up(connection: Connection, claimed: Claim) -> None:
-    """Let a request be tried again at once, unless it has written something."""
-    connection.execute(f"DELETE FROM idempotent_request WHERE {_MINE} AND state = 'running'", claimed.values)
+def give_up(connection: Connection, claimed: Claim, *, notes: bool = False) -> bool:
+    """Let a request be tried again at once, unless it has written something.
+
+    Parameters
+    ----------
+    notes
+        Whether what it has written are notes about its refusal, which the next try adds to.
+
+    Returns
+    -------
+    bool
+        Whether it may be tried again.
+    """
+    given_up = connection.execute(
+        f"DELETE FROM idempotent_request WHERE {_MINE} AND (state = 'running' OR %(notes)s)",
+        claimed.values | {"notes": notes},
+    )
+    return given_up.rowcount > 0
 
 
 def prune(connection: Connection) -> int:

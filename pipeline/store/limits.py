@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from psycopg import Connection
@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
     func,
@@ -57,6 +58,13 @@ LIMIT_EVENT = Table(
     column("direction", Text(), "Side that is not allowed: above or below.", nullable=False),
     column("session", Date(), "Session on which it happened.", nullable=False),
     column("opened", Date(), "Session on which the episode began.", nullable=False),
+    column(
+        "ordinal",
+        SmallInteger(),
+        "Which of the limit's episodes that began on that session, from 1.",
+        nullable=False,
+        server_default="1",
+    ),
     column("value", Double(), "Of the measure; empty where the limit itself was taken away.", MEASURED),
     column("warn", Double(), "The limit's warning as it stood; empty where it was taken away.", MEASURED),
     column("breach", Double(), "The limit's breach as it stood; empty where it was taken away.", MEASURED),
@@ -106,6 +114,7 @@ class NewEvent:
     value: float | None
     warn: float | None
     breach: float | None
+    ordinal: int = field(default=1, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,7 @@ class StoredEvent(NewEvent):
 
 
 _LIMIT = "measure, direction, warn, breach, portfolio_id, created_at, changed_at"
-_NEW_EVENT = "key, portfolio_id, kind, measure, direction, session, opened, value, warn, breach"
+_NEW_EVENT = "key, portfolio_id, kind, measure, direction, session, opened, value, warn, breach, ordinal"
 _EVENT = f"{_NEW_EVENT}, recorded_at, delivered_at, attempts, last_error"
 
 
@@ -162,18 +171,29 @@ def take_turn(connection: Connection) -> None:
     materializations.take_turn(connection, WATCH)
 
 
-def read_last_episodes(connection: Connection) -> list[StoredEvent]:
-    """The events of the last episode of every portfolio, measure and direction, open or ended."""
+def read_open_episodes(connection: Connection) -> list[StoredEvent]:
+    """The events of every episode that has not ended, those of each portfolio, measure and direction together."""
     with connection.cursor(row_factory=class_row(StoredEvent)) as cursor:
         return cursor.execute(
             f"""
-            SELECT {_EVENT} FROM limit_event AS event WHERE opened = (
-                SELECT max(opened) FROM limit_event AS other
-                WHERE (other.portfolio_id, other.measure, other.direction)
-                    = (event.portfolio_id, event.measure, event.direction)
-            ) ORDER BY portfolio_id, measure, direction, session, key
+            SELECT {_EVENT} FROM limit_event AS event WHERE NOT EXISTS (
+                SELECT FROM limit_event AS other
+                WHERE (other.portfolio_id, other.measure, other.direction, other.opened, other.ordinal)
+                    = (event.portfolio_id, event.measure, event.direction, event.opened, event.ordinal)
+                    AND other.kind = 'CLEAR'
+            ) ORDER BY portfolio_id, measure, direction, opened, ordinal, session, key
             """
         ).fetchall()
+
+
+def count_ended_episodes(connection: Connection, portfolio_id: int, opened: date) -> dict[tuple[str, str], int]:
+    """(measure, direction) → how many of a portfolio's episodes began on a session and have ended."""
+    rows = connection.execute(
+        "SELECT measure, direction, count(*) FROM limit_event"
+        " WHERE portfolio_id = %s AND opened = %s AND kind = 'CLEAR' GROUP BY measure, direction",
+        [portfolio_id, opened],
+    )
+    return {(measure, direction): count for measure, direction, count in rows}
 
 
 def record_events(connection: Connection, events: Sequence[NewEvent]) -> int:
@@ -189,7 +209,7 @@ def record_events(connection: Connection, events: Sequence[NewEvent]) -> int:
         added = connection.execute(
             # A portfolio may be deleted meanwhile: nothing is told of it then, and the run goes on.
             f"INSERT INTO limit_event ({_NEW_EVENT}) SELECT %s::text, %s::int, %s::text,"
-            " %s::text, %s::text, %s::date, %s::date, %s::float8, %s::float8, %s::float8"
+            " %s::text, %s::text, %s::date, %s::date, %s::float8, %s::float8, %s::float8, %s::int2"
             " WHERE EXISTS (SELECT FROM portfolio WHERE id = %s FOR KEY SHARE) ON CONFLICT (key) DO NOTHING",
             [
                 event.key,
@@ -202,6 +222,7 @@ def record_events(connection: Connection, events: Sequence[NewEvent]) -> int:
                 event.value,
                 event.warn,
                 event.breach,
+                event.ordinal,
                 event.portfolio_id,
             ],
         )

@@ -10,7 +10,12 @@ from sqlalchemy import Double, Integer, SmallInteger, Table, Text
 
 from pipeline.store.packed_series import Series, read_series
 from pipeline.store.reading import Window, read_newest
-from pipeline.store.schema import LOSS, METADATA, SESSIONS, column, key, session_key, writer
+from pipeline.store.schema import LOSS, METADATA, SESSIONS, STANDARD_ERROR, column, key, session_key, writer
+
+ERROR = "Standard error of the simulation in {}; empty for a method that does not simulate."
+"""Of a column that holds one."""
+
+TAIL_COLUMNS = ("var_95_1d", "var_975_1d", "var_99_1d", "es_95_1d", "es_975_1d", "es_99_1d")
 
 PORTFOLIO_TAIL = Table(
     "portfolio_tail",
@@ -25,6 +30,7 @@ PORTFOLIO_TAIL = Table(
     column("es_95_1d", Double(), "Expected shortfall of the next session, 95 %.", LOSS),
     column("es_975_1d", Double(), "Expected shortfall of the next session, 97.5 %.", LOSS),
     column("es_99_1d", Double(), "Expected shortfall of the next session, 99 %.", LOSS),
+    *(column(f"{name}_error", Double(), ERROR.format(name), STANDARD_ERROR) for name in TAIL_COLUMNS),
     column("reason", Text(), "Why figures are missing; empty when all are there."),
     writer(),
     comment="VaR and ES of every portfolio's holdings by seven methods; monte_carlo with 10,000 paths of seed 0.",
@@ -44,6 +50,12 @@ class TailRow:
     es_95_1d: float | None
     es_975_1d: float | None
     es_99_1d: float | None
+    var_95_1d_error: float | None
+    var_975_1d_error: float | None
+    var_99_1d_error: float | None
+    es_95_1d_error: float | None
+    es_975_1d_error: float | None
+    es_99_1d_error: float | None
     reason: str | None
     materialization_id: int
 

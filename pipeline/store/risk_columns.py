@@ -41,6 +41,9 @@ MEASURE_COLUMNS: tuple[tuple[str, Unit, str], ...] = (
 )
 """Name, unit and meaning of each measure that both risk tables carry."""
 
+TAIL_MEASURES = ("var_95_1d", "var_99_1d", "es_99_1d")
+"""The values at risk of both risk tables, and the expected shortfall that has one of its confidence beside it."""
+
 
 def measure_columns() -> list[Column[Any]]:
     """New column objects for every rolling measure, its sample size and the reason where it is missing."""

@@ -211,6 +211,33 @@ def read_jobs(
         ).fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a job is computed from beside its request, as in `NewJob`."""
+
+    fit_start: date
+    subject: int
+    fit_returns: bytes
+
+
+def read_fit(connection: Connection, job_id: UUID) -> Fit:
+    """What a job is computed from.
+
+    Raises
+    ------
+    NotFoundError
+        As in `read_job`.
+    """
+    with connection.cursor(row_factory=class_row(Fit)) as cursor:
+        found = cursor.execute(
+            "SELECT fit_start, subject, fit_returns FROM simulation_job WHERE id = %s", [job_id]
+        ).fetchone()
+    if found is None:
+        read_job(connection, job_id)
+    assert found is not None  # refused above
+    return found
+
+
 def read_terminal_wealth(connection: Connection, job_id: UUID) -> bytes:
     """Wealth of each path at the horizon, float64.
 

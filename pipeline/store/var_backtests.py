@@ -44,7 +44,10 @@ VAR_BACKTEST = Table(
     column("basel_multiplier", Double(), "Multiplication factor of that zone (MAR99).", RATIO),
     column("reason", Text(), "Why figures are missing; empty when all are there."),
     writer(),
-    comment="Backtests of every published value at risk, at the last session of each month.",
+    comment="Backtests of every published value at risk, at the last session of each month. Of an instrument,"
+    " historical is that of instrument_risk; of a portfolio, historical_252 is that of portfolio_risk and the other"
+    " methods are those of portfolio_tail. An expected shortfall is judged with the value at risk of its confidence:"
+    " es_975_1d by the methods of portfolio_tail, as instrument_risk and portfolio_risk have no VaR 97.5 %.",
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.kernels.rolling import twelve_rolling
 from pipeline.risk.measures.kernels.tail import tail_law
 from pipeline.risk.measures.kernels.whole import WHOLE_MEASURES, measure_whole
+from pipeline.risk.measures.tail_forecasts import tail_forecasts
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.risk.report import held_series, rolling_report
 from pipeline.store.binary_copy import copy_in
@@ -41,8 +43,8 @@ APPLIED_SERIES = 1
 """`DataFrame.rolling.apply` calls Python for each window: half a minute for a hundred series."""
 STORED_SERIES = 50
 
-INSTRUMENT_SESSIONS, PORTFOLIO_SESSIONS, MONTH = 294, 357, 21
-"""Look-backs of 13 and 16 months with the month itself."""
+INSTRUMENT_SESSIONS, PORTFOLIO_SESSIONS, TAIL_SESSIONS, MONTH = 294, 357, 609, 21
+"""Look-backs of 13, 16 and 28 months with the month itself."""
 PORTFOLIOS, POSITIONS = 100, 20
 
 
@@ -216,10 +218,13 @@ def _write_seconds(returns: FloatArray) -> float:
 
 
 def _daily_refresh_seconds() -> float:
-    """The newest month of 500 instruments and of 100 portfolios that rebalance monthly, with a benchmark."""
-    returns = drawn_returns(SERIES, PORTFOLIO_SESSIONS - 1)
+    """The newest month of 500 instruments and of 100 portfolios that rebalance monthly, with a benchmark.
+
+    Of the portfolios both what is earned, and the value at risk and expected shortfall by every method.
+    """
+    returns = drawn_returns(SERIES, TAIL_SESSIONS - 1)
     close = np.cumprod(np.column_stack([np.full(SERIES, 100.0), 1.0 + returns]), axis=1).T
-    sessions = np.busday_offset(np.datetime64("2024-01-02"), np.arange(PORTFOLIO_SESSIONS), roll="forward")
+    sessions = np.busday_offset(np.datetime64("2024-01-02"), np.arange(TAIL_SESSIONS), roll="forward")
     draw = np.random.default_rng(2)
     chosen = [draw.choice(SERIES, POSITIONS, replace=False) for _ in range(PORTFOLIOS)]
     weights = Holdings(np.full(POSITIONS, 1.0 / POSITIONS), "monthly")
@@ -230,8 +235,15 @@ def _daily_refresh_seconds() -> float:
         for series in np.ascontiguousarray(recent.T):
             rolling_report(series, recent[:, 0], newest, SPEC)
         for columns in chosen:
-            held = held_series(close[:, columns], sessions, close[:, 0], weights)
+            held = held_series(
+                close[-PORTFOLIO_SESSIONS:, columns],
+                sessions[-PORTFOLIO_SESSIONS:],
+                close[-PORTFOLIO_SESSIONS:, 0],
+                weights,
+            )
             newest = slice(PORTFOLIO_SESSIONS - MONTH, PORTFOLIO_SESSIONS)
             rolling_report(held.held.returns, held.benchmark, newest, SPEC, held.held)
+            longer = held_series(close[:, columns], sessions, None, weights).held
+            deque(tail_forecasts(longer, slice(TAIL_SESSIONS - MONTH, TAIL_SESSIONS)), maxlen=0)
 
     return median_seconds(refresh, ROUNDS)

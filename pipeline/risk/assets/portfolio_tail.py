@@ -34,6 +34,7 @@ HEADLINE_METHOD = "filtered_historical"
 
 _VAR_COLUMNS = ("var_95_1d", "var_975_1d", "var_99_1d")
 _ES_COLUMNS = ("es_95_1d", "es_975_1d", "es_99_1d")
+_VAR_ERRORS, _ES_ERRORS = (tuple(f"{name}_error" for name in names) for names in (_VAR_COLUMNS, _ES_COLUMNS))
 
 
 def tail_figures(rows: Columns) -> dict[str, float]:
@@ -97,14 +98,19 @@ def tail_rows(panel: PricePanel, portfolio: Portfolio, months: MonthRange) -> It
 
 
 def _columns(portfolio_id: int, sessions: DateArray, made: TailForecasts, is_kept: np.ndarray) -> Columns:
-    var, es, rows = made.var[:, is_kept], made.es[:, is_kept], made.rows[is_kept]
+    rows = made.rows[is_kept]
+    figures = (
+        (_VAR_COLUMNS, made.var),
+        (_ES_COLUMNS, made.es),
+        (_VAR_ERRORS, made.var_standard_error),
+        (_ES_ERRORS, made.es_standard_error),
+    )
     cause = (VAR_METHODS[made.method].undefined_because or "undefined").encode()
-    missing = np.isnan(var).any(axis=0)
+    missing = np.isnan(made.var[:, is_kept]).any(axis=0)
     return {
         **_keys(portfolio_id, sessions[rows], made.method),
         "window_sessions": np.full(len(rows), PUBLISHED_WINDOW_SESSIONS, dtype=np.int16),
-        **dict(zip(_VAR_COLUMNS, var, strict=True)),
-        **dict(zip(_ES_COLUMNS, es, strict=True)),
+        **{name: row for names, values in figures for name, row in zip(names, values[:, is_kept], strict=True)},
         "reason": np.where(missing, cause, b""),
     }
 
@@ -116,7 +122,7 @@ def _short_columns(portfolio_id: int, sessions: DateArray, rows: IntArray, used:
     return {
         **_keys(portfolio_id, sessions[rows], method),
         "window_sessions": used.astype(np.int16),
-        **dict.fromkeys((*_VAR_COLUMNS, *_ES_COLUMNS), missing),
+        **dict.fromkeys((*_VAR_COLUMNS, *_ES_COLUMNS, *_VAR_ERRORS, *_ES_ERRORS), missing),
         "reason": np.array(texts, dtype="S") if texts else np.array([], dtype="S1"),
     }
 

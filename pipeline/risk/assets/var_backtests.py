@@ -8,6 +8,7 @@ from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg import Connection
 
 from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
 from pipeline.orchestration.checks import CheckOutcome, Columns
@@ -19,12 +20,13 @@ from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.rolling_backtests import MOST_OBSERVATIONS, JudgedForecasts, rolling_backtests
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
-from pipeline.risk.measures.windows import simple_returns
+from pipeline.risk.measures.windows import RiskSpec, simple_returns
 from pipeline.risk.report import held_series
 from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instrument_risk import read_instrument_tails
 from pipeline.store.instruments import Instrument, read_instruments
 from pipeline.store.packed_series import Series
+from pipeline.store.portfolio_risk import read_portfolio_risk_tails
 from pipeline.store.portfolio_tails import read_tail_history
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
@@ -39,6 +41,9 @@ PRICE_MONTHS = LOOK_BACK_MONTHS + 4
 
 INSTRUMENT_METHOD = "historical"
 """Of `instrument_risk`."""
+
+WINDOW_METHOD = f"historical_{RiskSpec().window_sessions}"
+"""Of `portfolio_risk`, whose window is shorter than that of ``historical`` in `portfolio_tail`."""
 
 REJECTED_BELOW = 0.01
 
@@ -70,7 +75,7 @@ PORTFOLIO_MEASURES = (
     Measure("var_975_1d", "es_975_1d", 0.975),
     Measure("var_99_1d", "es_99_1d", 0.99),
 )
-INSTRUMENT_MEASURES = (Measure("var_95_1d", None, 0.95), Measure("var_99_1d", "es_99_1d", 0.99))
+RISK_MEASURES = (Measure("var_95_1d", None, 0.95), Measure("var_99_1d", "es_99_1d", 0.99))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ def backtest_figures(rows: Columns) -> dict[str, float]:
         "prices": PRICE_MONTHS,
         FX_RATES: PRICE_MONTHS + 1,
         "instrument_risk": LOOK_BACK_MONTHS,
+        "portfolio_risk": LOOK_BACK_MONTHS,
         "portfolio_tail": LOOK_BACK_MONTHS,
     },
     figures=backtest_figures,
@@ -137,7 +143,7 @@ def var_backtests(write: Write, months: MonthRange) -> Produced:
     ids = [instrument.id for instrument in instruments]
     panel = read_price_panel(write.connection, ids, months.back(PRICE_MONTHS), months.end)
     since = months.back(LOOK_BACK_MONTHS)
-    tails = read_tail_history(write.connection, since, months.end)
+    tails = read_portfolio_forecasts(write.connection, since, months.end)
     blocks, computed = each_portfolio(
         portfolios, lambda portfolio: portfolio_rows(panel, portfolio, tails, months), MeasureInputError
     )
@@ -154,10 +160,22 @@ def var_backtests(write: Write, months: MonthRange) -> Produced:
     )
 
 
+def read_portfolio_forecasts(connection: Connection, start: date, end: date) -> dict[tuple[int, str], Series]:
+    """(portfolio_id, method) → what was forecast in ``[start, end)``, by `WINDOW_METHOD` and those of `VAR_METHODS`."""
+    risk = read_portfolio_risk_tails(connection, start, end)
+    of_window = {(portfolio_id, WINDOW_METHOD): series for (portfolio_id,), series in risk.items()}
+    return read_tail_history(connection, start, end) | of_window
+
+
 def portfolio_rows(
     panel: PricePanel, portfolio: Portfolio, tails: Mapping[tuple[int, str], Series], months: MonthRange
 ) -> Iterator[Columns]:
-    """The backtests of a portfolio: what it earned under its rebalancing against each method of `portfolio_tail`.
+    """The backtests of a portfolio: what it earned under its rebalancing against each method that forecast it.
+
+    Parameters
+    ----------
+    tails
+        Of `read_portfolio_forecasts`.
 
     Raises
     ------
@@ -171,13 +189,13 @@ def portfolio_rows(
         return
     series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
     earned = Earned(series.sessions, series.held.returns)
-    for method in VAR_METHODS:
+    for method in (*VAR_METHODS, WINDOW_METHOD):
         if (portfolio.id, method) in tails:
             yield from backtest_rows(
                 Subject("portfolio", portfolio.id, method),
                 earned,
                 tails[portfolio.id, method],
-                PORTFOLIO_MEASURES,
+                RISK_MEASURES if method == WINDOW_METHOD else PORTFOLIO_MEASURES,
                 months,
             )
 
@@ -192,7 +210,7 @@ def instrument_rows(
         return
     earned = Earned(panel.sessions[priced], simple_returns(close[priced]))
     subject = Subject("instrument", instrument.id, INSTRUMENT_METHOD)
-    yield from backtest_rows(subject, earned, forecasts, INSTRUMENT_MEASURES, months)
+    yield from backtest_rows(subject, earned, forecasts, RISK_MEASURES, months)
 
 
 def backtest_rows(

@@ -1,15 +1,15 @@
 """Risk measures, a file per family, and the registry that reports are made from.
 
-A new measure is a function in its family's file and an entry in `MEASURES`; it inherits the invariance
-tests of ``tests/unit/risk``, its explanation and its page. A stored measure also needs its column in
-``pipeline.store.risk_columns``.
+A new measure is a function in its family's file and an entry in `MEASURES`, with a column in
+``pipeline.store.risk_columns``, or one in `on_request`, without. It inherits the invariance tests of
+``tests/unit/risk`` and its page, and a stored one its explanation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,14 @@ from pipeline.risk.measures import dispersion, drawdown, growth, moments, relati
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.windows import RiskSpec, Windows
 
-__all__ = ["MEASURES", "Measure", "MeasureInputError", "RiskSpec", "Windows", "measure_named"]
+__all__ = ["MEASURES", "Measure", "MeasureInputError", "RiskSpec", "Shift", "Sign", "Windows", "measure_named"]
+
+Shift: TypeAlias = Literal["invariant", "opposite", "annual", "neither"]
+"""What adding c to every return does: leaves the measure, takes c away from it, adds c times the periods of a year,
+or nothing so simple."""
+
+Sign: TypeAlias = Literal["even", "odd", "neither"]
+"""What turning every gain into the same loss does: leaves the measure, turns its sign, or nothing so simple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,10 @@ class Measure:
     scaling
         What multiplying every return by c > 0 does: ``"linear"`` multiplies the measure by c,
         ``"invariant"`` leaves it, ``"compounded"`` neither.
+    shift, sign
+        What adding to every return does, and taking its negative. The benchmark stays, and the rate is 0.
+    ordered
+        Whether the order of the sessions matters.
     compute
         From windows ``(..., n)`` to values ``(...)``.
     definition
@@ -48,6 +59,8 @@ class Measure:
         Whether it measures what today's holdings would have earned, rather than what was earned.
     reads_risk_free
         Whether it takes the risk-free rate: NaN where a window's rates are not all known.
+    unit
+        Of a measure that is computed on request alone; a stored one has that of its column.
     """
 
     name: str
@@ -60,9 +73,13 @@ class Measure:
     parameters: dict[str, float] = field(default_factory=dict)
     reads_scenarios: bool = False
     reads_risk_free: bool = False
+    shift: Shift = "neither"
+    sign: Sign = "neither"
+    ordered: bool = False
+    unit: str = ""
 
 
-def _against(compute: Callable[[FloatArray, FloatArray, RiskSpec], FloatArray]) -> Callable[..., FloatArray]:
+def against_benchmark(compute: Callable[[FloatArray, FloatArray, RiskSpec], FloatArray]) -> Callable[..., FloatArray]:
     """A measure against the benchmark: NaN where there is none."""
 
     def compared(windows: Windows, spec: RiskSpec) -> FloatArray:
@@ -75,7 +92,7 @@ def _against(compute: Callable[[FloatArray, FloatArray, RiskSpec], FloatArray]) 
 
 def _alpha(windows: Windows, spec: RiskSpec) -> FloatArray:
     rate, periods = windows.rate(spec), spec.periods_per_year
-    return _against(lambda r, b, _: relative.jensen_alpha(r, b, rate, periods))(windows, spec)
+    return against_benchmark(lambda r, b, _: relative.jensen_alpha(r, b, rate, periods))(windows, spec)
 
 
 def _tail(name: str, definition: Callable[[FloatArray, float], FloatArray], confidence: float) -> Measure:
@@ -88,9 +105,12 @@ def _tail(name: str, definition: Callable[[FloatArray, float], FloatArray], conf
         "L(⌈αn⌉), L the ascending losses of today's holdings"
         if is_var
         else "[(⌈αn⌉/n − α) L(⌈αn⌉) + Σ_{i>⌈αn⌉} L(i)/n] / (1 − α)",
-        "Order statistic, without interpolation" if is_var else "Rockafellar & Uryasev (2002), proposition 8",
+        "Hyndman & Fan (1996), type 1: without interpolation"
+        if is_var
+        else "Rockafellar & Uryasev (2002), proposition 8",
         parameters={"confidence": confidence},
         reads_scenarios=True,
+        shift="opposite",
     )
 
 
@@ -109,7 +129,7 @@ MEASURES: tuple[Measure, ...] = (
         lambda w, s: growth.cagr(w.returns, s.periods_per_year),
         growth.cagr,
         "∏(1 + r)^(p/n) − 1",
-        "Geometric annual growth",
+        "Bacon (2008), chapter 2",
     ),
     Measure(
         "volatility",
@@ -117,7 +137,9 @@ MEASURES: tuple[Measure, ...] = (
         lambda w, s: dispersion.volatility(w.returns, s.periods_per_year),
         dispersion.volatility,
         "√(Σ(r − r̄)²/(n − 1)) √p",
-        "Sample standard deviation, annualised by the square root of time",
+        "Hull (2018), chapter 15: sample standard deviation, annualised by the square root of time",
+        shift="invariant",
+        sign="even",
     ),
     Measure(
         "volatility_ewma",
@@ -127,6 +149,8 @@ MEASURES: tuple[Measure, ...] = (
         "√(Σ λ^(n−i) r_i² / Σ λ^(n−i)) √p",
         "J. P. Morgan/Reuters, RiskMetrics Technical Document (1996)",
         parameters={"decay": dispersion.RISKMETRICS_DECAY},
+        sign="even",
+        ordered=True,
     ),
     Measure(
         "sharpe_ratio",
@@ -137,6 +161,7 @@ MEASURES: tuple[Measure, ...] = (
         "Sharpe (1994)",
         "no_variation",
         reads_risk_free=True,
+        sign="odd",
     ),
     Measure(
         "sortino_ratio",
@@ -154,7 +179,8 @@ MEASURES: tuple[Measure, ...] = (
         lambda w, _: drawdown.max_drawdown(w.returns),
         drawdown.max_drawdown,
         "min_t (W_t / max(1, W_1 … W_t) − 1), W_t = ∏_{i≤t}(1 + r_i)",
-        "Compounded; the start is the first peak",
+        "Magdon-Ismail & Atiya (2004); compounded, the start being the first peak",
+        ordered=True,
     ),
     Measure(
         "average_drawdown",
@@ -163,6 +189,7 @@ MEASURES: tuple[Measure, ...] = (
         drawdown.average_drawdown,
         "mean_t (W_t / max(1, W_1 … W_t) − 1)",
         "Becker (2006)",
+        ordered=True,
     ),
     Measure(
         "ulcer_index",
@@ -171,6 +198,7 @@ MEASURES: tuple[Measure, ...] = (
         drawdown.ulcer_index,
         "√(mean_t (W_t / max(1, W_1 … W_t) − 1)²)",
         "Martin & McCann (1989)",
+        ordered=True,
     ),
     Measure(
         "cdar_95",
@@ -180,6 +208,7 @@ MEASURES: tuple[Measure, ...] = (
         "ES of the drawdowns of all sessions at α",
         "Chekhlov, Uryasev & Zabarankin (2005)",
         parameters={"confidence": CDAR_CONFIDENCE},
+        ordered=True,
     ),
     Measure(
         "calmar_ratio",
@@ -189,6 +218,7 @@ MEASURES: tuple[Measure, ...] = (
         "cagr / |max_drawdown|",
         "Young (1991)",
         "no_drawdown",
+        ordered=True,
     ),
     Measure(
         "skewness",
@@ -196,8 +226,10 @@ MEASURES: tuple[Measure, ...] = (
         lambda w, _: moments.skewness(w.returns),
         moments.skewness,
         "m₃ / m₂^(3/2), m_k = Σ(r − r̄)^k / n",
-        "Third standardised moment, without bias correction",
+        "Joanes & Gill (1998), g1: without bias correction",
         "no_variation",
+        shift="invariant",
+        sign="odd",
     ),
     Measure(
         "excess_kurtosis",
@@ -205,8 +237,10 @@ MEASURES: tuple[Measure, ...] = (
         lambda w, _: moments.excess_kurtosis(w.returns),
         moments.excess_kurtosis,
         "m₄ / m₂² − 3, m_k = Σ(r − r̄)^k / n",
-        "Fourth standardised moment less that of the normal law, without bias correction",
+        "Joanes & Gill (1998), g2: less that of the normal law, without bias correction",
         "no_variation",
+        shift="invariant",
+        sign="even",
     ),
     _tail("var_95_1d", tail.historical_var, 0.95),
     _tail("var_99_1d", tail.historical_var, 0.99),
@@ -215,11 +249,13 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "beta",
         "linear",
-        _against(lambda r, b, _: relative.beta(r, b)),
+        against_benchmark(lambda r, b, _: relative.beta(r, b)),
         relative.beta,
         "Σ(b − b̄)(r − r̄) / Σ(b − b̄)²",
-        "Ordinary least squares",
+        "Sharpe (1964); by ordinary least squares",
         "no_benchmark",
+        shift="invariant",
+        sign="odd",
     ),
     Measure(
         "alpha",
@@ -230,29 +266,34 @@ MEASURES: tuple[Measure, ...] = (
         "Jensen (1968)",
         "no_benchmark",
         reads_risk_free=True,
+        shift="annual",
+        sign="odd",
     ),
     Measure(
         "r_squared",
         "invariant",
-        _against(lambda r, b, _: relative.r_squared(r, b)),
+        against_benchmark(lambda r, b, _: relative.r_squared(r, b)),
         relative.r_squared,
         "correlation(r, b)²",
-        "Share of the variance that the regression explains",
+        "Wright (1921): share of the variance that the regression explains",
         "no_benchmark_or_variation",
+        shift="invariant",
+        sign="even",
     ),
     Measure(
         "tracking_error",
         "compounded",
-        _against(lambda r, b, s: relative.tracking_error(r, b, s.periods_per_year)),
+        against_benchmark(lambda r, b, s: relative.tracking_error(r, b, s.periods_per_year)),
         relative.tracking_error,
         "sd(r − b) √p, sd with n − 1",
-        "Sample standard deviation of the active returns",
+        "Roll (1992); sample standard deviation of the active returns",
         "no_benchmark",
+        shift="invariant",
     ),
     Measure(
         "information_ratio",
         "compounded",
-        _against(lambda r, b, s: relative.information_ratio(r, b, s.periods_per_year)),
+        against_benchmark(lambda r, b, s: relative.information_ratio(r, b, s.periods_per_year)),
         relative.information_ratio,
         "mean(r − b) / sd(r − b) √p",
         "Grinold & Kahn (2000)",
@@ -261,19 +302,19 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "up_capture",
         "compounded",
-        _against(lambda r, b, _: relative.up_capture(r, b)),
+        against_benchmark(lambda r, b, _: relative.up_capture(r, b)),
         relative.up_capture,
         "geometric mean of r over that of b, on the sessions with b > 0",
-        "Morningstar",
+        "Bacon (2008), chapter 4; geometric as Morningstar's",
         "no_benchmark_gain",
     ),
     Measure(
         "down_capture",
         "compounded",
-        _against(lambda r, b, _: relative.down_capture(r, b)),
+        against_benchmark(lambda r, b, _: relative.down_capture(r, b)),
         relative.down_capture,
         "geometric mean of r over that of b, on the sessions with b < 0",
-        "Morningstar",
+        "Bacon (2008), chapter 4; geometric as Morningstar's",
         "no_benchmark_loss",
     ),
 )

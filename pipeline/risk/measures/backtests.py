@@ -228,7 +228,10 @@ def conditional_coverage_test(hits: BoolArray, confidence: float) -> Statistic:
 
 
 def traffic_light(hits: BoolArray, confidence: float) -> TrafficLight:
-    """Zone by the exceptions among the last 250 sessions at 99 %."""
+    """Zone by the exceptions among the last 250 sessions at 99 % (Basel Committee 1996, table 2).
+
+    The zones and the plus factor are those of 1996, and the multiplier is that of MAR99 (Basel Committee 2019).
+    """
     if abs(confidence - BASEL_CONFIDENCE) > 1e-12:
         return TrafficLight(undefined_because="confidence_is_not_99_percent")
     if len(hits) < BASEL_SESSIONS:
@@ -239,7 +242,7 @@ def traffic_light(hits: BoolArray, confidence: float) -> TrafficLight:
 
 
 def zone_of(exceptions: int) -> Zone:
-    """Zone of a number of exceptions in 250 sessions at 99 %."""
+    """Zone of a number of exceptions in 250 sessions at 99 % (Basel Committee 1996, table 2)."""
     return "green" if exceptions < 5 else "yellow" if exceptions < 10 else "red"
 
 

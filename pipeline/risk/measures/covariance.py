@@ -24,7 +24,7 @@ class CovarianceRepairError(MeasureInputError):
 
 
 def sample_covariance(returns: FloatArray) -> FloatArray:
-    """Sample covariance, divided by n - 1. Singular with fewer sessions than instruments.
+    """Sample covariance, divided by n - 1 (Anderson 2003, section 3.2). Singular with fewer sessions than instruments.
 
     Parameters
     ----------

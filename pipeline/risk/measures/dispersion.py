@@ -15,7 +15,7 @@ RISKMETRICS_DECAY = 0.94
 
 
 def volatility(returns: FloatArray, periods_per_year: int) -> FloatArray:
-    """Sample standard deviation (ddof 1), annualised by the square root of time.
+    """Sample standard deviation (ddof 1), annualised by the square root of time (Hull 2018, chapter 15).
 
     Parameters
     ----------
@@ -116,13 +116,15 @@ def decaying_weights(sessions: int, decay: float) -> FloatArray:
     return weights
 
 
-def lower_partial_moment(returns: FloatArray, target_daily: float, order: int) -> FloatArray:
+def lower_partial_moment(returns: FloatArray, target_daily: float | FloatArray, order: int) -> FloatArray:
     """Mean of the shortfalls below the target raised to `order`, over all observations (Bawa 1975, Fishburn 1977).
 
     Parameters
     ----------
     returns
         (..., n) simple returns.
+    target_daily
+        One target, or (..., n) one of each session.
     order
         0 counts the shortfalls, 1 averages them, 2 averages their squares.
 
@@ -145,7 +147,7 @@ def lower_partial_moment(returns: FloatArray, target_daily: float, order: int) -
     return moment
 
 
-def downside_deviation(returns: FloatArray, target_daily: float, periods_per_year: int) -> FloatArray:
+def downside_deviation(returns: FloatArray, target_daily: float | FloatArray, periods_per_year: int) -> FloatArray:
     """Root of the second lower partial moment, annualised: what the Sortino ratio divides by (Sortino & Price 1994).
 
     Returns
@@ -183,7 +185,7 @@ def mean_absolute_deviation(returns: FloatArray) -> FloatArray:
     return deviation
 
 
-def omega_ratio(returns: FloatArray, target_daily: float) -> FloatArray:
+def omega_ratio(returns: FloatArray, target_daily: float | FloatArray) -> FloatArray:
     """Mean gain above the target by the mean shortfall below it, both over all observations (Keating & Shadwick 2002).
 
     Returns

@@ -20,7 +20,9 @@ RECOVERY_TOLERANCE = 1e-12
 
 
 def max_drawdown(returns: FloatArray) -> FloatArray:
-    """Deepest fall of compounded wealth from its running peak; the starting wealth is the first peak.
+    """Deepest fall of compounded wealth from its running peak (Magdon-Ismail & Atiya 2004).
+
+    The starting wealth is the first peak.
 
     Parameters
     ----------

@@ -118,7 +118,7 @@ class _Design:
 
 
 def ols_exposures(returns: FloatArray, factors: FloatArray) -> FactorExposures:
-    """Exposures by ordinary least squares.
+    """Exposures by ordinary least squares (Greene 2018, chapter 3).
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def ridge_exposures(returns: FloatArray, factors: FloatArray, penalty: float | N
 def rolling_exposures(
     returns: FloatArray, factors: FloatArray, rows: IntArray, window_sessions: int
 ) -> RollingExposures:
-    """Exposures over the window that ends at each row, computed from the rows of that window alone.
+    """Exposures by least squares (Greene 2018, chapter 3) over the window that ends at each row, from its rows alone.
 
     A row's numbers are therefore the same whatever history lies before, and whichever other rows are asked for.
 
@@ -206,7 +206,7 @@ def rolling_exposures(
 
 
 def principal_factors(returns: FloatArray, count: int) -> PrincipalFactors:
-    """The portfolios that explain most of the variance: eigenvectors of the sample covariance (ddof 1).
+    """Portfolios that explain most of the variance (Hotelling 1933): eigenvectors of the sample covariance (ddof 1).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Everything about one window: the registered measures, tails by method and confidence, drawdowns.
+"""Everything about one window: measures, tails by method and confidence, drawdowns.
 
 Every figure is a number, or None with its reason. There is no third way: what overflows is refused.
 """
@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from pipeline.base.types import BoolArray, FloatArray
-from pipeline.risk.measures import MEASURES, Measure, MeasureInputError, RiskSpec, Windows, measure_named
+from pipeline.risk.measures import MEASURES, Measure, MeasureInputError, RiskSpec, Windows
 from pipeline.risk.measures.convention_meanings import MEANINGS, peer_name
 from pipeline.risk.measures.conventions import CONVENTIONS, ConventionSpec, Library, by_convention
 from pipeline.risk.measures.drawdown import DrawdownSpell, drawdown_spells, drawdowns
 from pipeline.risk.measures.entropic import entropic_var
+from pipeline.risk.measures.moments import MomentMethod
+from pipeline.risk.measures.on_request import REPORTED, reported_measure
 from pipeline.risk.measures.risk_free import why_unknown
 from pipeline.risk.measures.tail_sample import TailSample
 from pipeline.risk.measures.tail_spec import Scaling, TailEstimate, TailSpec
@@ -25,6 +27,8 @@ from pipeline.risk.measures.value_at_risk import VAR_METHODS, VarMethod
 from pipeline.risk.measures.windows import require_returns
 
 Convention: TypeAlias = Literal["platform"] | Library
+
+ONE_SESSION_ONLY = "one_session_only: the library has no other horizon; ask for 1 session"
 
 LARGEST_RETURN = 1_000.0
 """100,000 % in a session: more is a wrong unit. With it, no power of a return in any measure overflows."""
@@ -41,7 +45,7 @@ class ReportSpec:
     risk
         Rate and periods; the window is that of the returns given.
     measures
-        Names of registered measures.
+        Names of `REPORTED` measures; without them, the stored ones.
     convention
         ``"platform"``, or the library whose figures stand in the platform's place where it has one.
     confidences
@@ -55,6 +59,8 @@ class ReportSpec:
         where it does not.
     drawdowns
         How many of the deepest to list.
+    moments
+        Whether skewness and kurtosis are corrected for the bias of a small sample.
     """
 
     risk: RiskSpec = field(default_factory=RiskSpec)
@@ -65,9 +71,11 @@ class ReportSpec:
     horizon_sessions: int = 1
     scaling: Scaling | None = None
     drawdowns: int = 5
+    moments: MomentMethod = "population"
 
     def __post_init__(self) -> None:
-        _require_known("measures", self.measures, [measure.name for measure in MEASURES])
+        _require_known("measures", self.measures, [measure.name for measure in REPORTED])
+        _require_known("moments", [self.moments], get_args(MomentMethod))
         _require_known("var_methods", self.methods, VAR_METHODS)
         _require_known("convention", [self.convention], ["platform", *CONVENTIONS])
         for name, values in (("measures", self.measures), ("confidence", self.confidences)):
@@ -120,7 +128,7 @@ class TailFigure:
     method
         Name in `VAR_METHODS`, or the library of the report's convention.
     scaling
-        How the horizon was reached; None for one session.
+        How the horizon was reached; None for one session, and where the method has no other.
     var, es
         None where `undefined` says why; losses are positive.
     var_standard_error, es_standard_error
@@ -180,7 +188,9 @@ def full_report(windows: Windows, spec: ReportSpec) -> FullReport:
     # What overflows is found in the figures, and refused there by name.
     with np.errstate(all="ignore"):
         return FullReport(
-            tuple(_measured(measure_named(name), windows, spec) for name in dict.fromkeys(spec.measures)),
+            tuple(
+                _measured(reported_measure(name, spec.moments), windows, spec) for name in dict.fromkeys(spec.measures)
+            ),
             tuple(_tails(windows.scenarios, spec)),
             tuple(_entropic(windows, spec)),
             drawdown_spells(windows.returns, spec.drawdowns),
@@ -220,38 +230,34 @@ def _require_none(broken: BoolArray, returns: FloatArray, field_name: str, what:
 
 def _measured(measure: Measure, windows: Windows, spec: ReportSpec) -> MeasuredValue:
     library = spec.convention
+    formula, unit, because = measure.formula, None, measure.undefined_because
     if library != "platform" and peer_name(measure) in CONVENTIONS[library]:
-        value, formula, unit = _by_library(measure, windows, spec, library)
+        value = _by_library(measure, windows, spec, library)
+        if (meaning := MEANINGS[library].get(peer_name(measure))) is not None:
+            formula, unit, because = meaning.formula, meaning.unit, meaning.undefined_because or because
     else:
-        value, formula, unit, library = float(measure.compute(windows, spec.risk)), measure.formula, None, "platform"
-    because = measure.undefined_because
+        value, library = float(measure.compute(windows, spec.risk)), "platform"
     if windows.risk_free is not None and (measure.reads_risk_free or library != "platform"):
         because = why_unknown(windows.risk_free) or because
     undefined = _why_undefined([value], because, measure.name)
     return MeasuredValue(measure.name, None if undefined else value, library, formula, unit, undefined)
 
 
-def _by_library(
-    measure: Measure, windows: Windows, spec: ReportSpec, library: Library
-) -> tuple[float, str, str | None]:
-    """Value, formula and, where it differs, unit."""
-    name = peer_name(measure)
+def _by_library(measure: Measure, windows: Windows, spec: ReportSpec, library: Library) -> float:
     returns = windows.scenarios if measure.reads_scenarios else windows.returns
     asked = _convention_spec(spec, measure.parameters.get("confidence", ConventionSpec().confidence), windows)
-    meaning = MEANINGS[library].get(name)
-    formula, unit = (measure.formula, None) if meaning is None else (meaning.formula, meaning.unit)
-    return float(by_convention(library, name, returns, asked)), formula, unit
+    return float(by_convention(library, peer_name(measure), returns, asked))
 
 
 def _convention_spec(spec: ReportSpec, confidence: float, windows: Windows | None = None) -> ConventionSpec:
-    """What a library is asked for; its tails take no rate."""
-    rate = spec.risk.risk_free_rate_daily if windows is None else windows.rate(spec.risk)
-    return ConventionSpec(confidence, spec.risk.periods_per_year, rate)
+    """What a library is asked for; its tails take neither rate nor benchmark."""
+    if windows is None:
+        return ConventionSpec(confidence, spec.risk.periods_per_year, spec.risk.risk_free_rate_daily)
+    return ConventionSpec(confidence, spec.risk.periods_per_year, windows.rate(spec.risk), windows.benchmark)
 
 
 def _tails(scenarios: FloatArray, spec: ReportSpec) -> Iterable[TailFigure]:
-    # The libraries know one session only.
-    if spec.convention != "platform" and spec.horizon_sessions == 1:
+    if spec.convention != "platform":
         for confidence in spec.confidences:
             yield _library_tail(scenarios, spec, spec.convention, confidence)
     sample = TailSample(np.ascontiguousarray(scenarios))
@@ -260,6 +266,8 @@ def _tails(scenarios: FloatArray, spec: ReportSpec) -> Iterable[TailFigure]:
 
 
 def _library_tail(scenarios: FloatArray, spec: ReportSpec, library: Library, confidence: float) -> TailFigure:
+    if spec.horizon_sessions > 1:
+        return TailFigure(library, confidence, spec.horizon_sessions, None, undefined=ONE_SESSION_ONLY)
     asked = _convention_spec(spec, confidence)
     var, es = (
         float(by_convention(library, name, scenarios, asked)) for name in ("value_at_risk", "expected_shortfall")

@@ -9,7 +9,7 @@ from pipeline.risk.measures.windows import quotient
 
 
 def cagr(returns: FloatArray, periods_per_year: int) -> FloatArray:
-    """Compound annual growth rate, (Π(1+r))^(periods/n) - 1.
+    """Compound annual growth rate, (Π(1+r))^(periods/n) - 1 (Bacon 2008, chapter 2).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def cagr(returns: FloatArray, periods_per_year: int) -> FloatArray:
 
 
 def total_return(returns: FloatArray) -> FloatArray:
-    """What the whole window earned, Π(1+r) - 1.
+    """What the whole window earned, Π(1+r) - 1 (Bacon 2008, chapter 2).
 
     Returns
     -------
@@ -42,7 +42,7 @@ def total_return(returns: FloatArray) -> FloatArray:
 
 
 def hit_rate(returns: FloatArray) -> FloatArray:
-    """Share of the sessions that gained; a session that stood still did not.
+    """Share of the sessions that gained, a session that stood still being none (López de Prado 2018, chapter 14).
 
     Returns
     -------
@@ -55,7 +55,7 @@ def hit_rate(returns: FloatArray) -> FloatArray:
 
 
 def gain_loss_ratio(returns: FloatArray) -> FloatArray:
-    """Mean gain of the sessions that gained by the mean loss of those that lost.
+    """Mean gain of the sessions that gained by the mean loss of those that lost (López de Prado 2018, chapter 14).
 
     The Omega ratio at 0 is this times the number of gains by that of losses.
 

@@ -104,12 +104,16 @@ class Episode:
         Session on which it began.
     level
         The worst that was told of so far.
+    ordinal
+        Which of the limit's episodes of that session it is, from 1: a limit that is moved away and back ends one and
+        opens the next on the same session.
     """
 
     measure: str
     direction: Direction
     opened: date
     level: Literal["WARN", "BREACH"]
+    ordinal: int = 1
 
     @property
     def key(self) -> LimitKey:
@@ -135,6 +139,8 @@ class LimitEvent:
         On which it happened, and on which the episode began.
     value
         Of the measure; None where the limit itself was taken away.
+    ordinal
+        Which of the episodes that began on that session it belongs to, from 1.
     """
 
     key: str
@@ -145,6 +151,7 @@ class LimitEvent:
     session: date
     opened: date
     value: float | None
+    ordinal: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +201,13 @@ def check_limits(
     return tuple(_state(limit, values, reasons or {}) for limit in limits)
 
 
-def watch_limits(subject: str, session: date, episodes: tuple[Episode, ...], states: tuple[LimitState, ...]) -> Watch:
+def watch_limits(
+    subject: str,
+    session: date,
+    episodes: tuple[Episode, ...],
+    states: tuple[LimitState, ...],
+    ended: Mapping[LimitKey, int] | None = None,
+) -> Watch:
     """Decide what to tell about a session, given what was open before it.
 
     An episode opens when a limit reaches WARN or BREACH and ends when it is OK again. It is told of once at each level
@@ -210,6 +223,8 @@ def watch_limits(subject: str, session: date, episodes: tuple[Episode, ...], sta
         Open after the session before; after this one, if it is judged again, which then adds nothing.
     states
         Of every limit. An episode whose limit is gone ends.
+    ended
+        Limit → how many of its episodes began on this session and have ended; none by default.
 
     Raises
     ------
@@ -223,7 +238,11 @@ def watch_limits(subject: str, session: date, episodes: tuple[Episode, ...], sta
             " episodes that were open before that session"
         )
     before = {episode.key: episode for episode in episodes}
-    after = {state.limit.key: _advanced(before.get(state.limit.key), state, session) for state in states}
+    spent = ended or {}
+    after = {
+        state.limit.key: _advanced(before.get(state.limit.key), state, session, spent.get(state.limit.key, 0))
+        for state in states
+    }
     value_of = {state.limit.key: state.value for state in states}
     keys = [*after, *(key for key in before if key not in after)]
     events = [_event(subject, session, before.get(key), after.get(key), value_of.get(key)) for key in keys]
@@ -246,14 +265,14 @@ def _state(limit: Limit, values: Mapping[str, float | None], reasons: Mapping[st
     return LimitState(limit, "UNKNOWN", reason=f"{limit.measure}: {reason}")
 
 
-def _advanced(episode: Episode | None, state: LimitState, session: date) -> Episode | None:
-    """The episode after a state."""
+def _advanced(episode: Episode | None, state: LimitState, session: date, ended: int) -> Episode | None:
+    """The episode after a state, given how many of the limit's began on the session and ended."""
     if state.status == "UNKNOWN":
         return episode
     if state.status == "OK":
         return None
     if episode is None:
-        return Episode(state.limit.measure, state.limit.direction, session, state.status)
+        return Episode(state.limit.measure, state.limit.direction, session, state.status, ended + 1)
     return replace(episode, level="BREACH") if state.status == "BREACH" else episode
 
 
@@ -267,5 +286,8 @@ def _event(
     episode = after or before
     assert episode is not None
     # By the day it began, not by today: a store that keeps keys unique then tells each level of an episode once.
-    key = f"{subject}:{episode.measure}:{episode.direction}:{episode.opened}:{kind}"
-    return LimitEvent(key, subject, kind, episode.measure, episode.direction, session, episode.opened, value)
+    name = f"{episode.opened}" if episode.ordinal == 1 else f"{episode.opened}#{episode.ordinal}"
+    key = f"{subject}:{episode.measure}:{episode.direction}:{name}:{kind}"
+    return LimitEvent(
+        key, subject, kind, episode.measure, episode.direction, session, episode.opened, value, episode.ordinal
+    )

@@ -16,7 +16,7 @@ MomentMethod: TypeAlias = Literal["population", "adjusted"]
 
 
 def skewness(returns: FloatArray, method: MomentMethod = "population") -> FloatArray:
-    """Third standardised moment m3 / m2^1.5 (Fisher-Pearson g1).
+    """Third standardised moment m3 / m2^1.5 (Joanes & Gill 1998: g1).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def skewness(returns: FloatArray, method: MomentMethod = "population") -> FloatA
 
 
 def excess_kurtosis(returns: FloatArray, method: MomentMethod = "population") -> FloatArray:
-    """Fourth standardised moment minus 3, m4 / m2² - 3 (Fisher's g2).
+    """Fourth standardised moment minus 3, m4 / m2² - 3 (Joanes & Gill 1998: g2).
 
     Parameters
     ----------

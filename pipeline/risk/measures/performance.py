@@ -93,9 +93,14 @@ def trailing_return(returns: FloatArray, sessions: DateArray, months: int | None
             return None
     kept = returns[first:]
     total = float(np.prod(1.0 + kept) - 1.0)
-    is_long = len(kept) >= SESSIONS_PER_YEAR and total > -1.0
-    annual = (1.0 + total) ** (SESSIONS_PER_YEAR / len(kept)) - 1.0 if is_long else None
-    return TrailingReturn(sessions[first], len(kept), total, annual)
+    return TrailingReturn(sessions[first], len(kept), total, annual_return(total, len(kept)))
+
+
+def annual_return(total: float, sessions: int) -> float | None:
+    """A compounded return per year of 252 sessions; None for less than a year, and for the loss of everything."""
+    if sessions < SESSIONS_PER_YEAR or total <= -1.0:
+        return None
+    return float((1.0 + total) ** (SESSIONS_PER_YEAR / sessions) - 1.0)
 
 
 def _months_before(day: np.datetime64, months: int) -> np.datetime64:

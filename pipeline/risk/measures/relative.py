@@ -12,7 +12,7 @@ from pipeline.risk.measures.windows import quotient
 
 
 def beta(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
-    """Slope of the ordinary least squares regression on the benchmark's returns.
+    """Slope of the ordinary least squares regression on the benchmark's returns (Sharpe 1964).
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def jensen_alpha(
 
 
 def tracking_error(returns: FloatArray, benchmark: FloatArray, periods_per_year: int) -> FloatArray:
-    """Sample standard deviation (ddof 1) of the active returns, annualised by the square root of time.
+    """Sample standard deviation (ddof 1) of the active returns, annualised by the square root of time (Roll 1992).
 
     Returns
     -------
@@ -69,7 +69,7 @@ def tracking_error(returns: FloatArray, benchmark: FloatArray, periods_per_year:
 
 
 def information_ratio(returns: FloatArray, benchmark: FloatArray, periods_per_year: int) -> FloatArray:
-    """Arithmetic mean of the active returns by their standard deviation, annualised (Grinold & Kahn 1999).
+    """Arithmetic mean of the active returns by their standard deviation, annualised (Grinold & Kahn 2000).
 
     Returns
     -------
@@ -81,37 +81,40 @@ def information_ratio(returns: FloatArray, benchmark: FloatArray, periods_per_ye
     return quotient(mean_active, deviation, deviation > 0.0) * math.sqrt(periods_per_year)
 
 
-def up_capture(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
-    """Geometric mean return by that of the benchmark, over the sessions on which the benchmark rose (Morningstar).
+def up_capture(returns: FloatArray, benchmark: FloatArray, periods: int = 1) -> FloatArray:
+    """Geometric mean return by that of the benchmark, over the sessions on which the benchmark rose (Bacon 2008).
 
     Means of a session, not annualised: a year compounded of nothing but rising days would stretch small differences.
+    Morningstar's is geometric as well.
 
     Parameters
     ----------
     returns, benchmark
         (..., n) simple returns on the same sessions.
+    periods
+        That a mean is compounded over: those of a year give the quotient of two rates of growth.
 
     Returns
     -------
     FloatArray
         (...) ratio, 1 for the benchmark itself; NaN where it never rose.
     """
-    return _capture(returns, benchmark, benchmark > 0.0)
+    return _capture(returns, benchmark, benchmark > 0.0, periods)
 
 
-def down_capture(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
-    """The same over the sessions on which the benchmark fell; below 1 is less loss, negative a gain.
+def down_capture(returns: FloatArray, benchmark: FloatArray, periods: int = 1) -> FloatArray:
+    """`up_capture` over the sessions on which the benchmark fell (Bacon 2008); below 1 is less loss, negative a gain.
 
     Returns
     -------
     FloatArray
         (...) ratio; NaN where the benchmark never fell.
     """
-    return _capture(returns, benchmark, benchmark < 0.0)
+    return _capture(returns, benchmark, benchmark < 0.0, periods)
 
 
 def correlation(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
-    """Pearson's correlation with the benchmark.
+    """Correlation with the benchmark (Pearson 1895).
 
     Returns
     -------
@@ -127,7 +130,7 @@ def correlation(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
 
 
 def r_squared(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
-    """Share of the variance that the regression on the benchmark explains: the squared correlation.
+    """Share of the variance that the regression on the benchmark explains: the squared correlation (Wright 1921).
 
     Returns
     -------
@@ -144,11 +147,11 @@ def _active_deviation(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
     return np.where(np.ptp(active, axis=-1) <= rounding, 0.0, standard_deviation(active))
 
 
-def _capture(returns: FloatArray, benchmark: FloatArray, counted: BoolArray) -> FloatArray:
+def _capture(returns: FloatArray, benchmark: FloatArray, counted: BoolArray, periods: int) -> FloatArray:
     sessions = np.sum(counted, axis=-1)
     # A comparison with NaN is False: without this, a missing return would only be left out.
     defined = (sessions > 0) & np.isfinite(returns + benchmark).all(axis=-1)
-    exponent = 1.0 / np.maximum(sessions, 1)
+    exponent = periods / np.maximum(sessions, 1)
     own, of_benchmark = (
         np.power(np.multiply.reduce(np.where(counted, 1.0 + series, 1.0), axis=-1), exponent) - 1.0
         for series in (returns, benchmark)

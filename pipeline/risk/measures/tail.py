@@ -12,7 +12,9 @@ from pipeline.risk.measures.tail_spec import FittedTail, TailEstimate
 
 
 def historical_var(returns: FloatArray, confidence: float) -> FloatArray:
-    """Historical value at risk: the order statistic ⌈αn⌉ of the losses, without interpolation.
+    """Historical value at risk: the order statistic ⌈αn⌉ of the losses (Hyndman & Fan 1996, type 1).
+
+    Without interpolation, so that it is a loss that was made.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def historical_var(returns: FloatArray, confidence: float) -> FloatArray:
     Returns
     -------
     FloatArray
-        (...) loss as a positive fraction of value; negative if even that scenario earns.
+        (...) loss as a positive fraction of value; negative if even that scenario earns, NaN if one is missing.
     """
     return tail_losses(returns, confidence)[..., 0]
 
@@ -52,7 +54,7 @@ def historical_es(returns: FloatArray, confidence: float) -> FloatArray:
 
 def fitted_historical_tail(returns: FloatArray) -> FittedTail:
     """`historical_var` and `historical_es` at any confidence, the windows (..., n) being sorted once."""
-    ascending = np.sort(-returns, axis=-1)
+    ascending = _without_gaps(np.sort(-returns, axis=-1))
 
     def at(confidence: float) -> TailEstimate:
         losses = ascending[..., quantile_rank(returns.shape[-1], confidence) - 1 :]
@@ -72,7 +74,15 @@ def tail_losses(returns: FloatArray, confidence: float) -> FloatArray:
     """(..., n - ⌈αn⌉ + 1) ascending losses from the value at risk upwards."""
     first = quantile_rank(returns.shape[-1], confidence) - 1
     losses = np.partition(-returns, first, axis=-1)[..., first:]
-    return np.sort(losses, axis=-1)
+    return _without_gaps(np.sort(losses, axis=-1))
+
+
+def _without_gaps(ascending: FloatArray) -> FloatArray:
+    """Windows (..., k) all NaN where a loss is: it sorts behind the largest, and would leave those below it shifted."""
+    missing = np.isnan(ascending[..., -1])
+    if missing.any():
+        ascending[missing] = np.nan
+    return ascending
 
 
 def _mean_beyond(losses: FloatArray, sessions: int, confidence: float) -> FloatArray:

@@ -35,12 +35,16 @@ class TailForecasts:
         (m,) positions of the sessions.
     var, es
         (c, m) positive losses at each of `PUBLISHED_CONFIDENCES`; NaN where the method is undefined.
+    var_standard_error, es_standard_error
+        (c, m) of the simulation; NaN where the method does not simulate or is undefined.
     """
 
     method: str
     rows: IntArray
     var: FloatArray
     es: FloatArray
+    var_standard_error: FloatArray
+    es_standard_error: FloatArray
 
 
 def tail_forecasts(held: HeldPortfolio, rows: slice) -> Iterator[TailForecasts]:
@@ -107,4 +111,12 @@ def held_forecasts(
 def _forecasts(method: str, rows: IntArray, sample: TailSample) -> TailForecasts:
     spec = TailSpec(PUBLISHED_CONFIDENCES[0])
     made: tuple[TailEstimate, ...] = VAR_METHODS[method].estimate_sample(sample, spec, PUBLISHED_CONFIDENCES)
-    return TailForecasts(method, rows, np.stack([e.var for e in made]), np.stack([e.es for e in made]))
+    missing = np.full(len(rows), np.nan)
+    return TailForecasts(
+        method,
+        rows,
+        np.stack([e.var for e in made]),
+        np.stack([e.es for e in made]),
+        np.stack([missing if e.var_standard_error is None else e.var_standard_error for e in made]),
+        np.stack([missing if e.es_standard_error is None else e.es_standard_error for e in made]),
+    )

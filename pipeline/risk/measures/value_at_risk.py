@@ -41,6 +41,8 @@ class VarMethod:
         Returns without which there is no figure.
     description
         One plain sentence.
+    formula
+        Of one session's value at risk and expected shortfall at α, from the n returns r of the window.
     source
         Where the formula is published.
     undefined_because
@@ -57,6 +59,7 @@ class VarMethod:
     fit_session: Fitter
     minimum_sessions: int
     description: str
+    formula: str
     source: str
     undefined_because: str | None = None
     simulate: Fitter | None = None
@@ -244,13 +247,15 @@ _METHODS = (
         fit_session=_of_returns(fitted_historical_tail),
         minimum_sessions=1,
         description="The loss that past returns exceeded as rarely as asked, each counting the same.",
-        source="Order statistic ⌈αn⌉; Rockafellar & Uryasev (2002), proposition 8",
+        formula=("VaR = L(⌈αn⌉), ES = [(⌈αn⌉/n − α) L(⌈αn⌉) + Σ_{i>⌈αn⌉} L(i)/n] / (1 − α), L the ascending losses −r"),
+        source="VaR: Hyndman & Fan (1996), type 1; ES: Rockafellar & Uryasev (2002), proposition 8",
     ),
     VarMethod(
         name="gaussian",
         fit_session=_of_returns(parametric_tail.fitted_gaussian_tail),
         minimum_sessions=2,
         description="The tail of a normal law with the sample's mean and standard deviation.",
+        formula="VaR = σz − r̄, ES = σ φ(z)/(1 − α) − r̄, z = Φ⁻¹(α), σ² = Σ(r − r̄)²/(n − 1)",
         source="McNeil, Frey & Embrechts (2015), section 2.3",
     ),
     VarMethod(
@@ -258,6 +263,11 @@ _METHODS = (
         fit_session=_of_returns(parametric_tail.fitted_cornish_fisher_tail),
         minimum_sessions=4,
         description="The normal tail bent by skewness and kurtosis, where the bent law exists.",
+        formula=(
+            "VaR = −r̄ − σ [z + (z² − 1)S/6 + (z³ − 3z)K/24 − (2z³ − 5z)S²/36],"
+            " ES = σ φ(z)/(1 − α) [1 + zS/6 + (z² − 1)K/24 − (2z² − 1)S²/36] − r̄, z = Φ⁻¹(1 − α),"
+            " σ² = Σ(r − r̄)²/(n − 1), S the skewness and K the excess kurtosis of r"
+        ),
         source="Cornish & Fisher (1938); Zangari (1996); domain and ES: Maillard (2012)",
         undefined_because="outside_cornish_fisher_domain",
     ),
@@ -266,6 +276,10 @@ _METHODS = (
         fit_session=lambda sample, _: parametric_tail.student_t_law_tail(sample.student_t),
         minimum_sessions=30,
         description="The tail of a Student-t law fitted by maximum likelihood.",
+        formula=(
+            "VaR = σt − μ, ES = σ g(t)/(1 − α) (ν + t²)/(ν − 1) − μ, t the α-quantile and g the density of the standard"
+            " law with ν degrees of freedom; μ, σ and ν of the greatest likelihood"
+        ),
         source="McNeil, Frey & Embrechts (2015), section 2.3; fit: Lange, Little & Taylor (1989)",
         undefined_because="most_returns_are_equal",
     ),
@@ -276,6 +290,7 @@ _METHODS = (
         overlapping=False,
         minimum_sessions=filtered_tail.WARM_UP_SESSIONS,
         description="The tail of a normal law with mean 0 and exponentially weighted volatility.",
+        formula="VaR = σz, ES = σ φ(z)/(1 − α), z = Φ⁻¹(α), σ² = Σ λ^(n−i) r_i² / Σ λ^(n−i)",
         source="RiskMetrics Technical Document, 4th edition (1996), chapter 5",
     ),
     VarMethod(
@@ -285,6 +300,11 @@ _METHODS = (
         overlapping=False,
         minimum_sessions=3 * filtered_tail.WARM_UP_SESSIONS,
         description="Past returns rescaled from the volatility of their day to today's.",
+        formula=(
+            "historical VaR and ES of σ_{n+1} r_t/σ_t for t > "
+            f"{filtered_tail.WARM_UP_SESSIONS}, σ_t² = Σ_{{i<t}} λ^(t−1−i) r_i² / Σ_{{i<t}} λ^(t−1−i), at least"
+            f" {filtered_tail.VOLATILITY_FLOOR:g} of √(Σ r²/n)"
+        ),
         source="Barone-Adesi, Giannopoulos & Vosper (1999)",
     ),
     VarMethod(
@@ -296,6 +316,10 @@ _METHODS = (
         description=(
             "The tail of simulated sessions, 10,000 unless asked otherwise, from the law of student_t, with its"
             " standard error."
+        ),
+        formula=(
+            "historical VaR and ES of N draws μ + σ F⁻¹(u), u uniform and F the standard Student-t law with ν degrees"
+            " of freedom; μ, σ and ν of the greatest likelihood"
         ),
         source="Glasserman (2003), chapter 9; one session by inversion, several by Bailey (1994)",
         undefined_because="most_returns_are_equal",

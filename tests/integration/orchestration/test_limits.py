@@ -9,6 +9,7 @@ from datetime import date
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.types import MonthRange
@@ -49,12 +50,20 @@ def events(database: Database) -> list[tuple[str, bool, int]]:
 
 def ticked(platform: Platform, url: str) -> str:
     """What the sensor says after a tick."""
+    return str(tick(platform, url).skip_message)
+
+
+def tick(platform: Platform, url: str = "") -> SensorExecutionData:
+    """A tick, with what the daemon does of it: the events of assets are kept."""
     context = dg.build_sensor_context(
         resources={"database": DatabaseResource(url=platform.database.url), "alerts": AlertsResource(url=url)},
         instance=platform.instance,
         definitions=build_definitions(),
     )
-    return str(limit_alerts.evaluate_tick(context).skip_message)
+    done = limit_alerts.evaluate_tick(context)
+    for event in done.asset_events:
+        platform.instance.report_runless_asset_event(event)
+    return done
 
 
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -145,6 +154,50 @@ def test_an_episode_is_told_at_each_level_and_when_it_ends(held: Platform) -> No
         assert receiving.bodies[-1]["value"] is None
         assert "its limit was taken away" in receiving.bodies[-1]["text"]
         assert kinds()[5:] == []
+        limit(held.database, BREACHED)
+        assert kinds()[5:] == ["BREACH"]  # the same breach of the same session, and news again
+        assert kinds()[6:] == []
+        limit(held.database, NewLimit("largest_weight", "above", 0.8, 0.9))
+        assert kinds()[6:] == ["CLEAR"]
+        limit(held.database, NewLimit("largest_weight", "above", 0.6, 0.8))
+        limit(held.database, BREACHED)
+        assert kinds()[7:] == ["BREACH"]
+        assert len(set(receiving.keys)) == len(receiving.keys) == 8
+
+
+def test_the_checks_follow_a_limit_that_is_changed_between_runs(
+    held: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINTECH_ALERT_WEBHOOK_URL", "")
+    held.materialize("risk", ["portfolio_risk"], DECEMBER)
+
+    def shown() -> dict[str, tuple[bool, str]]:
+        """Whether each check is passed by its newest result, and how grave a failure is."""
+        found = {}
+        for name in (BELOW_WARNING, NOT_BREACHED):
+            key = dg.AssetCheckKey(dg.AssetKey("portfolio_risk"), name)
+            newest = held.instance.get_latest_asset_check_evaluation_record(key)
+            assert newest is not None
+            assert newest.evaluation is not None
+            found[name] = newest.evaluation.passed, newest.evaluation.severity.value
+        return found
+
+    calm = {BELOW_WARNING: (True, "WARN"), NOT_BREACHED: (True, "ERROR")}
+    assert shown() == calm
+    assert tick(held).asset_events == []  # the run has told it
+    limit(held.database, BREACHED)
+    assert len(tick(held).asset_events) == 2
+    assert shown() == calm | {NOT_BREACHED: (False, "ERROR")}
+    assert tick(held).asset_events == []
+    held.materialize("risk", ["portfolio_risk"], DECEMBER)
+    assert tick(held).asset_events == []
+    limit(held.database, WARNED)
+    tick(held)
+    assert shown() == calm | {BELOW_WARNING: (False, "WARN")}
+    limit(held.database)
+    tick(held)
+    assert shown() == calm
+    assert tick(held).asset_events == []
 
 
 def test_rows_that_are_withdrawn_take_back_nothing(held: Platform) -> None:
@@ -155,6 +208,26 @@ def test_rows_that_are_withdrawn_take_back_nothing(held: Platform) -> None:
         connection.execute("DELETE FROM portfolio_risk WHERE session > '2022-12-20'")
         judge_limits(connection)
     assert [key for key, _, _ in events(held.database)] == [BREACH_KEY]
+
+
+def test_a_breach_before_an_episode_that_has_ended_is_told_once_and_ends(held: Platform) -> None:
+    held.materialize("risk", ["portfolio_risk"], AUTUMN)
+    earlier = BREACH_KEY.replace("12-28", "12-20")
+
+    def judged(*limits: NewLimit) -> list[str]:
+        limit(held.database, *limits)
+        with held.database.connect() as connection:
+            judge_limits(connection)
+        return [key for key, _, _ in events(held.database)]
+
+    assert judged(BREACHED) == [BREACH_KEY]
+    cleared = BREACH_KEY.replace("BREACH", "CLEAR")
+    assert sorted(judged()) == sorted([BREACH_KEY, cleared])
+    with held.database.connect() as connection:
+        connection.execute("DELETE FROM portfolio_risk WHERE session > '2022-12-20'")
+    assert set(judged(BREACHED)) == set(judged(BREACHED)) == {BREACH_KEY, cleared, earlier}
+    assert set(judged()) == {BREACH_KEY, cleared, earlier, earlier.replace("BREACH", "CLEAR")}
+    assert f"{earlier[:-7]}#2:BREACH" in judged(BREACHED)
 
 
 def test_a_limit_that_cannot_be_judged_is_no_limit_that_is_kept(held: Platform) -> None:

@@ -19,6 +19,7 @@ from pipeline.risk.report import held_series
 from pipeline.store.instruments import read_instruments
 from pipeline.store.portfolios import Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
+from pipeline.store.tables import all_tables
 from tests.integration.orchestration.conftest import Platform
 
 ASSETS = {"portfolio_tail": "portfolio_tail", "var_backtests": "var_backtest"}
@@ -45,7 +46,7 @@ def tested(platform: Platform) -> tuple[Platform, dict[str, Any]]:
     platform.materialize("market_data", ["prices"], PRICED)
     with platform.database.connect() as connection:
         register_samples(connection)
-    platform.materialize("risk", ["instrument_risk"], PRICED)
+    platform.materialize("risk", ["instrument_risk", "portfolio_risk"], PRICED)
     return platform, compute(platform, PRICED)
 
 
@@ -76,18 +77,43 @@ def the_rows_are_those_of_the_declared_sessions(platform: Platform) -> None:
     assert len(reasons) == 500
     assert platform.rows("SELECT count(*) FROM portfolio_tail WHERE reason IS NULL AND es_99_1d < var_99_1d") == [(0,)]
     series = platform.rows(
-        "SELECT subject_kind, count(*), min(observations), max(observations), count(kupiec_p_value) FROM var_backtest"
-        " WHERE session = '2022-12-28' AND method <> 'cornish_fisher' GROUP BY 1 ORDER BY 1"
+        "SELECT subject_kind, method = 'historical_252', count(*), min(observations), max(observations),"
+        " count(kupiec_p_value) FROM var_backtest"
+        " WHERE session = '2022-12-28' AND method <> 'cornish_fisher' GROUP BY 1, 2 ORDER BY 1, 2"
     )
     instruments, portfolios, judged = 26 * 2, 3 * (len(VAR_METHODS) - 1) * 3, sessions - 1
     assert series == [
-        ("instrument", instruments, judged - 252, judged - 252, instruments),
-        ("portfolio", portfolios, judged - 500, judged - 500, portfolios),
+        ("instrument", False, instruments, judged - 252, judged - 252, instruments),
+        ("portfolio", False, portfolios, judged - 500, judged - 500, portfolios),
+        ("portfolio", True, 3 * 2, judged - 252, judged - 252, 3 * 2),
     ]
+    every_published_value_at_risk_is_tested(platform)
     short = platform.rows("SELECT DISTINCT kupiec_p_value FROM var_backtest WHERE observations < 250")
     assert short == [(None,)]
     lights = platform.rows("SELECT DISTINCT measure FROM var_backtest WHERE traffic_light IS NOT NULL")
     assert lights == [("var_99_1d",)]
+
+
+def every_published_value_at_risk_is_tested(platform: Platform) -> None:
+    """A series a subject, table, method and column of a VaR: none is stored without a backtest."""
+    expected = set()
+    for table, subject, method in (
+        ("instrument_risk", "instrument", "'historical'"),
+        ("portfolio_risk", "portfolio", "'historical_252'"),
+        ("portfolio_tail", "portfolio", "method"),
+    ):
+        for measure in (column.name for column in all_tables().tables[table].columns):
+            if measure.startswith("var_") and not measure.endswith("_error"):
+                rows = platform.rows(
+                    f"SELECT DISTINCT {subject}_id, {method} FROM {table}"
+                    f" WHERE {measure} IS NOT NULL AND session < '{LAST}'"
+                )
+                expected |= {(subject, number, name, measure) for number, name in rows}
+    tested = platform.rows(
+        f"SELECT subject_kind, subject_id, method, measure FROM var_backtest WHERE session = '{LAST}'"
+    )
+    assert set(tested) == expected
+    assert len(tested) == len(expected) > 100
 
 
 def a_tail_is_the_estimate_of_what_the_holdings_would_have_earned(platform: Platform) -> None:

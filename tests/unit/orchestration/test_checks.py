@@ -17,7 +17,17 @@ from pipeline.orchestration.checks import (
     declared_checks,
     run_declared_checks,
 )
-from pipeline.store.schema import DRAWDOWN, PROBABILITY, RATIO, SESSIONS, column, key, session_key, writer
+from pipeline.store.schema import (
+    DRAWDOWN,
+    PROBABILITY,
+    RATIO,
+    SESSIONS,
+    STANDARD_ERROR,
+    column,
+    key,
+    session_key,
+    writer,
+)
 
 MEASURES = Table(
     "measure",
@@ -28,6 +38,15 @@ MEASURES = Table(
     column("chance", Double(), "Chance.", PROBABILITY, nullable=False),
     column("fall", Double(), "Fall.", DRAWDOWN),
     column("ratio", Double(), "Ratio.", RATIO),
+    column("reason", Text(), "Why values are missing."),
+    writer(),
+)
+SIMULATED = Table(
+    "simulated",
+    MetaData(),
+    session_key(),
+    column("ratio", Double(), "Ratio.", RATIO),
+    column("ratio_error", Double(), "Error.", STANDARD_ERROR),
     column("reason", Text(), "Why values are missing."),
     writer(),
 )
@@ -136,3 +155,12 @@ def test_an_outcome_becomes_dagsters_result(blocking: bool, severity: dg.AssetCh
     result = CheckOutcome("spike", passed=False, blocking=blocking, metadata={"count": 3}).result
     assert (result.check_name, result.passed, result.severity) == ("spike", False, severity)
     assert result.metadata["count"].value == 3
+
+
+def test_a_missing_standard_error_needs_no_reason_and_a_missing_value_does() -> None:
+    found = {"ratio": np.array([1.0, np.nan]), "ratio_error": np.array([np.nan, 0.1]), "reason": np.array([b"", b""])}
+    bounds, explained = run_declared_checks(SIMULATED, found)
+    assert bounds.passed
+    assert explained.metadata == {"rows_unexplained": 1, "rows_missing": 1}
+    bounds, _ = run_declared_checks(SIMULATED, found | {"ratio_error": np.array([-0.1, 0.1])})
+    assert not bounds.passed

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TypeAlias
 
-import empyrical
 import numpy as np
 import pandas as pd
 import pytest
-import quantstats.stats as quantstats
 import riskfolio
-from skfolio import Portfolio
 
 from pipeline.base.types import DateArray, FloatArray
 from pipeline.risk.measures import MeasureInputError
@@ -18,83 +15,29 @@ from pipeline.risk.measures.conventions import CONVENTIONS, ConventionSpec, Libr
 from pipeline.risk.measures.tail import historical_var
 from pipeline.risk.measures.windows import simple_returns
 from tests.bundled import bundled_bars
+from tests.unit.risk.peers import PEERS
 from tests.unit.risk.series import drawn_returns, same
 
-SPECS = (ConventionSpec(), ConventionSpec(0.99, 252, 0.0), ConventionSpec(0.975, 260, 0.0001))
-SYMBOLS = ("AAPL", "GE", "JPM", "SP500")
-Peer = Callable[["pd.Series[float]", ConventionSpec], float]
+SYMBOLS = ("AAPL", "GE", "JPM")
+INDEX = "SP500"
+Market: TypeAlias = dict[str, tuple[DateArray, FloatArray]]
 
 
 @pytest.fixture(scope="module")
-def market() -> dict[str, tuple[DateArray, FloatArray]]:
+def market() -> Market:
     bars = bundled_bars()
-    parts = {symbol: bars.take(bars.symbol_index == bars.symbols.index(symbol)) for symbol in SYMBOLS}
+    parts = {s: bars.take(bars.symbol_index == bars.symbols.index(s)) for s in (*SYMBOLS, INDEX)}
     return {symbol: (part.sessions[1:], simple_returns(part.close_adjusted)) for symbol, part in parts.items()}
 
 
-def annual_rate(spec: ConventionSpec) -> float:
-    return float((1.0 + spec.risk_free_rate_daily) ** spec.periods_per_year - 1.0)
-
-
-def portfolio(returns: pd.Series[float], spec: ConventionSpec) -> Portfolio:
-    return Portfolio(
-        returns.to_frame("one"),
-        weights=[1.0],
-        risk_free_rate=spec.risk_free_rate_daily,
-        annualization_factor=spec.periods_per_year,
-        value_at_risk_beta=spec.confidence,
-        cvar_beta=spec.confidence,
+def specs(benchmark: FloatArray) -> tuple[ConventionSpec, ...]:
+    return (
+        ConventionSpec(benchmark=benchmark),
+        ConventionSpec(0.99, 252, 0.0, benchmark),
+        ConventionSpec(0.975, 260, 0.0001, benchmark),
     )
 
 
-def riskfolio_sharpe(returns: pd.Series[float], spec: ConventionSpec, risk: str) -> float:
-    return float(riskfolio.Sharpe(returns.to_frame("one"), rm=risk, rf=spec.risk_free_rate_daily))
-
-
-PEERS: dict[Library, dict[str, Peer]] = {
-    "quantstats": {
-        "value_at_risk": lambda r, s: quantstats.value_at_risk(r, confidence=s.confidence),
-        "expected_shortfall": lambda r, s: quantstats.expected_shortfall(r, confidence=s.confidence),
-        "sharpe_ratio": lambda r, s: quantstats.sharpe(r, rf=annual_rate(s), periods=s.periods_per_year),
-        "sortino_ratio": lambda r, s: quantstats.sortino(r, rf=annual_rate(s), periods=s.periods_per_year),
-        "max_drawdown": lambda r, _: quantstats.max_drawdown(r),
-        "cagr": lambda r, s: quantstats.cagr(r, periods=s.periods_per_year),
-        "volatility": lambda r, s: quantstats.volatility(r, periods=s.periods_per_year),
-        "calmar_ratio": lambda r, s: quantstats.calmar(r, periods=s.periods_per_year),
-    },
-    "empyrical": {
-        "value_at_risk": lambda r, s: empyrical.value_at_risk(r, cutoff=s.tail_probability),
-        "expected_shortfall": lambda r, s: empyrical.conditional_value_at_risk(r, cutoff=s.tail_probability),
-        "sharpe_ratio": lambda r, s: empyrical.sharpe_ratio(
-            r, s.risk_free_rate_daily, annualization=s.periods_per_year
-        ),
-        "sortino_ratio": lambda r, s: empyrical.sortino_ratio(
-            r, s.risk_free_rate_daily, annualization=s.periods_per_year
-        ),
-        "max_drawdown": lambda r, _: empyrical.max_drawdown(r),
-        "cagr": lambda r, s: empyrical.cagr(r, annualization=s.periods_per_year),
-        "volatility": lambda r, s: empyrical.annual_volatility(r, annualization=s.periods_per_year),
-        "calmar_ratio": lambda r, s: empyrical.calmar_ratio(r, annualization=s.periods_per_year),
-    },
-    "skfolio": {
-        "value_at_risk": lambda r, s: portfolio(r, s).value_at_risk,
-        "expected_shortfall": lambda r, s: portfolio(r, s).cvar,
-        "sharpe_ratio": lambda r, s: portfolio(r, s).sharpe_ratio,
-        "sortino_ratio": lambda r, s: portfolio(r, s).sortino_ratio,
-        "max_drawdown": lambda r, s: portfolio(r, s).max_drawdown,
-        "volatility": lambda r, s: portfolio(r, s).annualized_standard_deviation,
-        "calmar_ratio": lambda r, s: portfolio(r, s).calmar_ratio,
-    },
-    "riskfolio": {
-        "value_at_risk": lambda r, s: riskfolio.VaR_Hist(r.to_numpy(), alpha=s.tail_probability),
-        "expected_shortfall": lambda r, s: riskfolio.CVaR_Hist(r.to_numpy(), alpha=s.tail_probability),
-        "sharpe_ratio": lambda r, s: riskfolio_sharpe(r, s, "MV"),
-        "sortino_ratio": lambda r, s: riskfolio_sharpe(r, s, "SLPM"),
-        "max_drawdown": lambda r, _: riskfolio.MDD_Abs(r.to_numpy()),
-        "volatility": lambda r, _: riskfolio.Sharpe_Risk(r.to_frame("one"), rm="MV"),
-        "calmar_ratio": lambda r, s: riskfolio_sharpe(r, s, "MDD"),
-    },
-}
 EVERY_CONVENTION = pytest.mark.parametrize(
     ("library", "measure"), [(library, measure) for library, offered in CONVENTIONS.items() for measure in offered]
 )
@@ -108,12 +51,10 @@ def test_every_convention_is_held_against_its_library() -> None:
 
 @EVERY_CONVENTION
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_the_library_gives_the_same_number(
-    market: dict[str, tuple[DateArray, FloatArray]], library: Library, measure: str, symbol: str
-) -> None:
+def test_the_library_gives_the_same_number(market: Market, library: Library, measure: str, symbol: str) -> None:
     sessions, returns = market[symbol]
     series = pd.Series(returns, index=pd.DatetimeIndex(sessions))
-    for spec in SPECS:
+    for spec in specs(market[INDEX][1]):
         theirs = float(PEERS[library][measure](series, spec))
         assert float(by_convention(library, measure, returns, spec)) == pytest.approx(theirs, rel=1e-9), spec
 
@@ -123,29 +64,57 @@ def test_the_library_gives_the_same_number(
 def test_the_library_gives_the_same_number_where_the_tail_has_a_whole_number_of_returns(
     library: Library, measure: str, sessions: int
 ) -> None:
-    returns = drawn_returns(sessions, seed=sessions)
+    returns, benchmark = drawn_returns(2, sessions, seed=sessions)
     series = pd.Series(returns, index=pd.bdate_range("2001-01-01", periods=sessions))
     for confidence in (0.9, 0.95, 0.99):
-        spec = ConventionSpec(confidence)
+        spec = ConventionSpec(confidence, benchmark=benchmark)
         theirs = float(PEERS[library][measure](series, spec))
         assert float(by_convention(library, measure, returns, spec)) == pytest.approx(theirs, rel=1e-9), spec
 
 
 @EVERY_CONVENTION
 def test_a_panel_is_its_rows_and_is_not_modified(library: Library, measure: str) -> None:
-    panel = drawn_returns(3, 2, 260, seed=8)
+    panel, benchmark = drawn_returns(2, 3, 2, 260, seed=8)
     untouched = panel.copy()
-    values = by_convention(library, measure, panel, ConventionSpec())
+    values = by_convention(library, measure, panel, ConventionSpec(benchmark=benchmark))
     assert values.shape == (3, 2)
     assert same(panel, untouched)
     for row in np.ndindex(3, 2):
-        alone = float(by_convention(library, measure, panel[row], ConventionSpec()))
+        alone = float(by_convention(library, measure, panel[row], ConventionSpec(benchmark=benchmark[row])))
         assert alone == pytest.approx(float(values[row]), rel=1e-12)
 
 
-def test_peers_disagree_on_value_at_risk_as_documented(market: dict[str, tuple[DateArray, FloatArray]]) -> None:
+@EVERY_CONVENTION
+@pytest.mark.parametrize("place", [0, 40, 259])
+def test_one_missing_return_leaves_no_figure_in_its_window_alone(library: Library, measure: str, place: int) -> None:
+    panel, benchmark = drawn_returns(2, 3, 260, seed=9)
+    spec = ConventionSpec(benchmark=benchmark)
+    whole = by_convention(library, measure, panel, spec)
+    panel[1, place] = np.nan
+    made = by_convention(library, measure, panel, spec)
+    assert np.isnan(made[1])
+    assert same(made[[0, 2]], whole[[0, 2]])
+
+
+def test_only_what_compares_with_a_benchmark_has_no_figure_without_one() -> None:
+    returns = drawn_returns(260, seed=10)
+    missing = {
+        (library, measure)
+        for library, offered in CONVENTIONS.items()
+        for measure in offered
+        if np.isnan(by_convention(library, measure, returns, ConventionSpec()))
+    }
+    both = {"beta", "alpha", "information_ratio"}
+    assert missing == {("quantstats", name) for name in both | {"r_squared"}} | {
+        ("empyrical", name) for name in both | {"up_capture", "down_capture"}
+    }
+
+
+def test_peers_disagree_on_value_at_risk_as_documented(market: Market) -> None:
     apple = market["AAPL"][1]
-    made = {library: float(by_convention(library, "value_at_risk", apple, SPECS[1])) for library in CONVENTIONS}
+    made = {
+        library: float(by_convention(library, "value_at_risk", apple, ConventionSpec(0.99))) for library in CONVENTIONS
+    }
     assert made["quantstats"] == pytest.approx(-0.0625, abs=0.00005)
     for library, sign in (("empyrical", -1.0), ("skfolio", 1.0), ("riskfolio", 1.0)):
         assert sign * made[library] == pytest.approx(0.0686, abs=0.00005)

@@ -19,16 +19,20 @@ from pipeline.risk.measures.entropic import entropic_var
 from pipeline.risk.measures.full_report import (
     LARGEST_LOG_WEALTH,
     LARGEST_RETURN,
+    ONE_SESSION_ONLY,
     FullReport,
     ReportSpec,
     TailFigure,
     full_report,
 )
+from pipeline.risk.measures.moments import excess_kurtosis, skewness
+from pipeline.risk.measures.on_request import REPORTED
 from pipeline.risk.measures.tail_spec import TailSpec
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from tests.unit.risk.series import PROPERTY, drawn_returns, drawn_windows, return_lists
 
 SPEC = ReportSpec(RiskSpec(risk_free_rate_annual=0.02))
+EVERY = replace(SPEC, measures=tuple(measure.name for measure in REPORTED))
 
 
 def of(returns: FloatArray) -> Windows:
@@ -70,13 +74,15 @@ def test_entropic_figures_are_those_of_scenarios_and_drawdowns() -> None:
 @pytest.mark.parametrize("library", CONVENTIONS)
 def test_a_convention_takes_the_platforms_place_where_it_has_a_figure(library: str) -> None:
     windows = drawn_windows(300)
-    report = full_report(windows, replace(SPEC, convention=library))  # type: ignore[arg-type]
-    platform = values(full_report(windows, SPEC))
-    for measure, measured in zip(MEASURES, report.measures, strict=True):
+    report = full_report(windows, replace(EVERY, convention=library))  # type: ignore[arg-type]
+    platform = values(full_report(windows, EVERY))
+    for measure, measured in zip(REPORTED, report.measures, strict=True):
         if library not in libraries_with(measure):
             assert (measured.convention, measured.value) == ("platform", platform[measure.name])
             continue
-        asked = ConventionSpec(measure.parameters.get("confidence", 0.95), 252, SPEC.risk.risk_free_rate_daily)
+        asked = ConventionSpec(
+            measure.parameters.get("confidence", 0.95), 252, SPEC.risk.risk_free_rate_daily, windows.benchmark
+        )
         returns = windows.scenarios if measure.reads_scenarios else windows.returns
         theirs = float(by_convention(library, peer_name(measure), returns, asked))  # type: ignore[arg-type]
         assert (measured.convention, measured.value) == (library, theirs)
@@ -87,11 +93,12 @@ def test_a_convention_takes_the_platforms_place_where_it_has_a_figure(library: s
 @pytest.mark.parametrize("library", CONVENTIONS)
 def test_a_meaning_is_given_exactly_where_the_number_differs(library: str) -> None:
     windows = drawn_windows(310)
-    own = values(full_report(windows, SPEC))
-    report = full_report(windows, replace(SPEC, convention=library))  # type: ignore[arg-type]
-    named = {peer_name(m) for m in MEASURES if library in libraries_with(m)}
+    own = values(full_report(windows, EVERY))
+    report = full_report(windows, replace(EVERY, convention=library))  # type: ignore[arg-type]
+    named = {peer_name(m) for m in REPORTED if library in libraries_with(m)}
+    assert named == set(CONVENTIONS[library])  # type: ignore[index]
     assert set(MEANINGS[library]) <= named  # type: ignore[index]
-    for measure, measured in zip(MEASURES, report.measures, strict=True):
+    for measure, measured in zip(REPORTED, report.measures, strict=True):
         if measured.convention == "platform":
             continue
         differs = measured.value != pytest.approx(own[measure.name], rel=1e-12)
@@ -100,6 +107,41 @@ def test_a_meaning_is_given_exactly_where_the_number_differs(library: str) -> No
             continue
         assert differs == (peer_name(measure) in MEANINGS[library]), measure.name  # type: ignore[index]
         assert (measured.unit is None) == (not differs)
+
+
+@pytest.mark.parametrize("library", CONVENTIONS)
+def test_a_library_without_the_horizon_says_so_at_every_confidence(library: str) -> None:
+    report = full_report(drawn_windows(300), replace(SPEC, convention=library, horizon_sessions=10))  # type: ignore[arg-type]
+    said = [TailFigure(library, alpha, 10, None, undefined=ONE_SESSION_ONLY) for alpha in SPEC.confidences]
+    assert list(report.tails[: len(said)]) == said
+    assert len(report.tails) == len(SPEC.confidences) * (1 + len(VAR_METHODS))
+
+
+def test_moments_are_bias_corrected_where_asked() -> None:
+    windows = drawn_windows(12)
+    report = full_report(windows, replace(SPEC, moments="adjusted"))
+    made = {measured.name: measured for measured in report.measures}
+    plain = values(full_report(windows, SPEC))
+    assert made["skewness"].value == float(skewness(windows.returns, "adjusted")) != plain["skewness"]
+    assert made["excess_kurtosis"].value == float(excess_kurtosis(windows.returns, "adjusted"))
+    assert made["skewness"].formula.startswith("√(n(n − 1))/(n − 2)")
+    assert {name for name, value in values(report).items() if value != plain[name]} == {"skewness", "excess_kurtosis"}
+
+
+@pytest.mark.parametrize(("spec", "sessions"), [({"moments": "adjusted"}, 2), ({"convention": "quantstats"}, 2)])
+def test_too_few_returns_for_the_correction_are_named(spec: dict[str, object], sessions: int) -> None:
+    report = full_report(drawn_windows(sessions), replace(SPEC, **spec))  # type: ignore[arg-type]
+    made = {measured.name: measured.undefined for measured in report.measures}
+    assert made["skewness"] == "no_variation_or_fewer_than_3_returns"
+    assert made["excess_kurtosis"] == "no_variation_or_fewer_than_4_returns"
+
+
+def test_the_periods_of_a_year_annualise_returns_of_weeks() -> None:
+    windows = drawn_windows(104)
+    weekly = replace(SPEC, risk=RiskSpec(periods_per_year=52))
+    made = values(full_report(windows, weekly))
+    assert made["volatility"] == pytest.approx(np.std(windows.returns, ddof=1) * math.sqrt(52), rel=1e-12)
+    assert made["cagr"] == pytest.approx(np.prod(1 + windows.returns) ** 0.5 - 1, rel=1e-12)
 
 
 def test_a_window_too_short_for_a_method_says_how_short() -> None:
@@ -139,6 +181,7 @@ def test_a_scenario_that_loses_everything_is_refused_as_the_positions() -> None:
         ({"measures": ("x",)}, "measures: 'x' is unknown; choose among cagr"),
         ({"methods": ("x",)}, "var_methods: 'x' is unknown; choose among historical"),
         ({"convention": "x"}, "convention: 'x' is unknown; choose among platform"),
+        ({"moments": "x"}, "moments: 'x' is unknown; choose among population, adjusted"),
         ({"measures": ()}, "measures: none given"),
         ({"confidences": ()}, "confidence: none given"),
         ({"confidences": (95.0,)}, r"confidence=95\.0"),
@@ -155,9 +198,10 @@ def test_what_is_not_offered_is_refused(changes: dict[str, object], named: str) 
     returns=return_lists(2, 80),
     library=st.sampled_from(["platform", *CONVENTIONS]),
     horizon=st.integers(1, 5),
+    moments=st.sampled_from(["population", "adjusted"]),
 )
-def test_a_value_is_a_number_or_has_a_reason(returns: list[float], library: str, horizon: int) -> None:
-    spec = replace(SPEC, convention=library, horizon_sessions=horizon)  # type: ignore[arg-type]
+def test_a_value_is_a_number_or_has_a_reason(returns: list[float], library: str, horizon: int, moments: str) -> None:
+    spec = replace(EVERY, convention=library, horizon_sessions=horizon, moments=moments)  # type: ignore[arg-type]
     try:
         report = full_report(of(np.array(returns)), spec)
     except MeasureInputError:

@@ -190,6 +190,26 @@ def test_judging_a_session_again_gives_the_same_events_and_adds_none_after_it(st
     assert after.episodes == watch.episodes
 
 
+def test_the_next_episode_of_a_session_is_another() -> None:
+    """A limit that is moved away and back on one session breaches twice."""
+    breached, kept = (check_limits({"var_99_1d": VALUE_OF[letter]}, (VAR,)) for letter in "BO")
+    first = watch_limits("p", MONDAY, (), breached)
+    cleared = watch_limits("p", MONDAY, first.episodes, kept)
+    ended = {VAR.key: 1}
+    again = watch_limits("p", MONDAY, (), breached, ended)
+    assert again == watch_limits("p", MONDAY, (), breached, ended)
+    over = watch_limits("p", MONDAY + timedelta(days=1), again.episodes, kept)
+    events = [*first.events, *cleared.events, *again.events, *over.events]
+    assert [(event.key, event.ordinal) for event in events] == [
+        ("p:var_99_1d:above:2022-03-07:BREACH", 1),
+        ("p:var_99_1d:above:2022-03-07:CLEAR", 1),
+        ("p:var_99_1d:above:2022-03-07#2:BREACH", 2),
+        ("p:var_99_1d:above:2022-03-07#2:CLEAR", 2),
+    ]
+    other = watch_limits("p", MONDAY, (), breached, {("beta", "above"): 4})
+    assert [event.ordinal for event in other.events] == [1]
+
+
 def test_an_event_names_its_subject_limit_session_and_value() -> None:
     warned, breached, cleared = followed("OWBO")
     assert warned == LimitEvent(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr, ndtri
 
 from pipeline.risk.measures.errors import MeasureInputError
-from pipeline.risk.measures.tail import historical_es, historical_var
+from pipeline.risk.measures.tail import fitted_historical_tail, historical_es, historical_var
 from tests.unit.risk.series import PROPERTY, drawn_returns, return_lists
 
 LEVELS = ("0.5", "0.9", "0.95", "0.975", "0.99", "0.995")
@@ -135,6 +136,49 @@ def test_the_order_of_the_sessions_does_not_matter_to_the_last_bit(confidence: f
     shuffled = np.array([np.random.default_rng(seed).permutation(returns) for seed in range(50)])
     assert len(set(historical_var(shuffled, confidence).tolist())) == 1
     assert len(set(historical_es(shuffled, confidence).tolist())) == 1
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99])
+@pytest.mark.parametrize("sessions", [1, 10, 252])
+def test_both_are_the_closed_forms_of_geometric_brownian_motion(confidence: float, sessions: int) -> None:
+    """A return over h years is exp(μh + σ√h Z) - 1, with μ the drift of the logarithm.
+
+    VaR = 1 - exp(μh + σ√h z) with z = Φ⁻¹(1-α), and ES = 1 - exp(μh + σ²h/2) Φ(z - σ√h) / (1-α), the partial mean of
+    the lognormal law (Johnson, Kotz & Balakrishnan 1994, chapter 14). The returns are the law's quantiles in the
+    middle of equal steps of probability: the value at risk is one of them, half a step from the law's.
+    """
+    drift, volatility, years, count = 0.05, 0.3, sessions / 252, 400_000
+    steps = (np.arange(count) + 0.5) / count
+    mean, deviation = drift * years, volatility * math.sqrt(years)
+    returns = np.random.default_rng(5).permutation(np.expm1(mean + deviation * ndtri(steps)))
+    z = float(ndtri(1.0 - confidence))
+    value_at_risk = 1.0 - math.exp(mean + deviation * z)
+    beyond = float(ndtr(z - deviation)) / (1.0 - confidence)
+    shortfall = 1.0 - math.exp(mean + deviation * deviation / 2.0) * beyond
+    fitted = fitted_historical_tail(returns)(confidence)
+    for var, es in (
+        (historical_var(returns, confidence), historical_es(returns, confidence)),
+        (fitted.var, fitted.es),
+    ):
+        assert float(var) == pytest.approx(value_at_risk, rel=1e-4)
+        assert float(es) == pytest.approx(shortfall, rel=1e-4)
+
+
+@pytest.mark.parametrize("place", [0, 30, 62])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_a_missing_return_leaves_no_number_in_its_window_alone(confidence: float, place: int) -> None:
+    """It sorts behind the largest loss, so that the ranks below it would still have a loss."""
+    panel = drawn_returns(3, 63, seed=17)
+    whole = historical_var(panel, confidence), historical_es(panel, confidence)
+    panel[1, place] = np.nan
+    fitted = fitted_historical_tail(panel)(confidence)
+    for made, expected in zip(
+        (historical_var(panel, confidence), historical_es(panel, confidence)), whole, strict=True
+    ):
+        assert list(np.isnan(made)) == [False, True, False]
+        assert (made[[0, 2]] == expected[[0, 2]]).all()
+    assert list(np.isnan(fitted.var)) == list(np.isnan(fitted.es)) == [False, True, False]
+    assert np.isnan(historical_var(panel[1], confidence))
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 99.0, math.nan])

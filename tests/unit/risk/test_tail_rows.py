@@ -14,14 +14,18 @@ from pipeline.risk.assets import portfolio_tail, var_backtests
 from pipeline.risk.assets.portfolio_tail import tail_rows
 from pipeline.risk.assets.reach import reach_starts, sessions_in_reach
 from pipeline.risk.assets.var_backtests import (
-    INSTRUMENT_MEASURES,
+    RISK_MEASURES,
     Earned,
     Subject,
     backtest_rows,
     coverage_outcome,
     light_outcome,
 )
+from pipeline.risk.measures.holdings import Holdings, scenario_returns
+from pipeline.risk.measures.tail_spec import TailSpec
+from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.measures.windows import simple_returns
+from pipeline.risk.report import held_series
 from pipeline.store.packed_series import Series
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.portfolios import Portfolio, Position
@@ -79,6 +83,24 @@ def test_a_tail_reads_its_reach_and_nothing_else(without: tuple[str, str] | None
     assert any(has_figures) == (without is None)
 
 
+def test_what_is_simulated_comes_with_its_standard_error() -> None:
+    panel = drawn_panel()
+    rows = concatenated(PORTFOLIO_TAIL, list(tail_rows(part(panel, date(2019, 1, 1), NOVEMBER.end), PAIR, NOVEMBER)))
+    close = panel.columns([1, 2])[: int(np.searchsorted(panel.sessions, np.datetime64("2022-12-01")))]
+    series = held_series(close, panel.sessions[: len(close)], None, Holdings(PAIR.amounts, PAIR.rebalancing))
+    scenarios = scenario_returns(series.held, len(series.held.returns), 500)
+    simulated, is_last = rows["method"] == b"monte_carlo", rows["session"] == np.datetime64("2022-11-30")
+    for name, confidence in (("95", 0.95), ("975", 0.975), ("99", 0.99)):
+        made = VAR_METHODS["monte_carlo"].estimate(scenarios, TailSpec(confidence))
+        for figure, error in (("var", made.var_standard_error), ("es", made.es_standard_error)):
+            stored = rows[f"{figure}_{name}_1d_error"]
+            assert error is not None
+            assert stored[simulated & is_last] == pytest.approx([float(error)], rel=1e-9)
+            assert np.isfinite(stored[simulated]).all()
+            assert np.isnan(stored[~simulated]).all()
+    assert set(rows["reason"][simulated].tolist()) == {b""}
+
+
 def test_a_tail_reads_nothing_after_its_session() -> None:
     """Known to the end of the month, and to a session within it."""
     panel = drawn_panel()
@@ -107,7 +129,7 @@ def earned_of(panel: PricePanel) -> Earned:
 
 
 def backtests(earned: Earned, forecasts: Series, months: MonthRange) -> Columns:
-    return concatenated(VAR_BACKTEST, list(backtest_rows(SUBJECT, earned, forecasts, INSTRUMENT_MEASURES, months)))
+    return concatenated(VAR_BACKTEST, list(backtest_rows(SUBJECT, earned, forecasts, RISK_MEASURES, months)))
 
 
 def cut_series(series: Series, first: date, end: date) -> Series:
