@@ -13,6 +13,10 @@ IDENTITY = "fintech.identity"
 """Key of the scope under which whoever checks callers leaves the `Caller`."""
 
 
+BY_SERVICE = "fintech.by_service"
+"""Key of the scope that is there if the request came with the key of the services, whoever they ask for."""
+
+
 class Permission(StrEnum):
     """What a route asks for; also the scopes of an API key."""
 
@@ -76,10 +80,15 @@ class Caller:
         return f"{self.name}:{self.user_id}:{self.key_id}"
 
     @property
+    def alone(self) -> str:
+        """The audience of what nobody else is given."""
+        return f"only {self.identity}"
+
+    @property
     def audience(self) -> str:
         """Callers with the same text are given the same answers about portfolios."""
         if Permission.READ not in self.permissions:
-            return f"only {self.identity}"
+            return self.alone
         if self.role in OVERSEEING:
             return "overseers"
         return f"user {self.user_id}"

@@ -11,7 +11,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from pipeline.base.errors import ConflictError, DatabaseError, InvalidInputError, NotFoundError, PlatformError
+from pipeline.base.errors import (
+    ConflictError,
+    DatabaseError,
+    InvalidInputError,
+    NotFoundError,
+    NotInstalledError,
+    PlatformError,
+)
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.risk.measures.errors import MeasureInputError
 from serving.observability.request_ids import REQUEST_ID
@@ -25,6 +32,8 @@ _STATUSES: dict[type[PlatformError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # Not 503, after which clients ask again: no second try finds the package.
+    NotInstalledError: HTTPStatus.NOT_IMPLEMENTED,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _DETAILS = {
@@ -62,7 +71,7 @@ async def answer_platform_error(request: Request, error: Exception) -> Response:
     """The problem that a known failure is answered with; also for what stands in front of the handlers."""
     assert isinstance(error, PlatformError)
     status = next((s for kind, s in _STATUSES.items() if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.NOT_IMPLEMENTED:
         return problem(status, error.cause, remedy=error.remedy)
     logger.error("%s %s: %s", request.method, request.url.path, error)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
@@ -113,12 +122,12 @@ async def _on_defect(request: Request, error: Exception) -> Response:
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Documentation of the problems that a route can answer with."""
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
         for status in statuses
     }
 
 
-_SCHEMA: dict[str, Any] = {
+PROBLEM: dict[str, Any] = {
     "title": "Problem",
     "type": "object",
     "required": ["type", "title", "status", "detail"],

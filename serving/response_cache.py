@@ -112,8 +112,9 @@ class ResponseCacheMiddleware:
 
     HEAD of any other address is its GET without the body.
 
-    Logins have to be checked in front of it: an answer that is kept is given to whoever has its key. A route whose
-    answers may not be kept says ``Cache-Control: no-store``.
+    Logins have to be checked in front of it: an answer that is kept is given to whoever has its key, though the route
+    might refuse them. A route whose answers may not be kept says ``Cache-Control: no-store``; they are computed for
+    each request, as are refusals that follow from who asks.
 
     Parameters
     ----------
@@ -173,10 +174,11 @@ class ResponseCacheMiddleware:
             return await self._lead(key, scope, receive, send)
         await asyncio.wait([flight], timeout=FLIGHT_SECONDS)
         answer = flight.result() if flight.done() else None
-        if answer is not None:
+        if answer is not None and answer.is_for_all_with_its_key:
             self._cache.counts.joined += 1
             return answer, _COLLAPSED
-        # What it waited for failed, streams or takes too long. One after the other they would wait for ever.
+        # What it waited for failed, streams, takes too long or is its caller's own. One after the other they would wait
+        # for ever.
         self._cache.counts.bypassed += 1
         return await self._compute(scope, receive, send), _SEPARATE
 

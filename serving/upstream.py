@@ -20,6 +20,7 @@ from pipeline.base.settings import Settings, env_name
 from serving.auth.tokens import Tokens
 from serving.auth.vouching import Vouching
 from serving.caching.versions import DataVersion
+from serving.callers import BY_SERVICE
 from serving.errors import problem
 from serving.forwarding.circuit import Circuit, State
 from serving.forwarding.messages import VIA
@@ -154,20 +155,27 @@ class ForwardedRequests:
         With the cache.
     version
         Of that cache; None for a gateway that calls services.
+    asks_who
+        Whether callers are checked: then the gateway is known by the services' key, else by its ``Via`` alone. Whoever
+        else sends that header could have every request read the version anew.
     """
 
-    def __init__(self, app: ASGIApp, version: DataVersion | None) -> None:
+    def __init__(self, app: ASGIApp, version: DataVersion | None, *, asks_who: bool) -> None:
         self._app = app
         self._version = version
+        self._asks_who = asks_who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the version read again if the request comes from a gateway, or refuse it."""
-        if scope["type"] == "http" and (b"via", VIA) in scope["headers"]:
+        if scope["type"] == "http" and (b"via", VIA) in scope["headers"] and self._is_believed(scope):
             if self._version is None:
                 await _led_back()(scope, receive, send)
                 return
             self._version.expire()
         await self._app(scope, receive, send)
+
+    def _is_believed(self, scope: Scope) -> bool:
+        return not self._asks_who or BY_SERVICE in scope
 
 
 def _led_back() -> Response:

@@ -15,16 +15,24 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.base.errors import PlatformError
+from pipeline.base.errors import ConfigurationError, PlatformError
 from pipeline.base.settings import Settings, load_settings
 from serving import server
 from serving.app import create_app
+from serving.edge.rates import rate_of
 from serving.services import Service
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 logger = logging.getLogger("serving")
 
@@ -38,9 +46,18 @@ PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that answers, and when it was started in seconds of the monotonic clock."""
+    """A process that answers.
+
+    Parameters
+    ----------
+    number
+        Which none has that runs beside it; the next one may have it again.
+    started_at
+        In seconds of the monotonic clock.
+    """
 
     process: subprocess.Popen[bytes]
+    number: int
     started_at: float
 
     @property
@@ -55,18 +72,43 @@ def serve(services: Sequence[Service], settings: Settings) -> None:
     Raises
     ------
     PlatformError
-        As `serving.server.serve`.
+        As `serving.server.serve`, or if there is a rate limit that several processes cannot count together.
     """
     if settings.workers == 1:
         server.serve(services, settings)
         return
+    _require_one_count(settings)
     for service in services:
         create_app(service.name, settings)  # what the settings lack is told here, once
     with ExitStack() as stack:
         sockets = [
             stack.enter_context(server.listening_socket(address)) for address in server.addresses(services, settings)
         ]
-        Supervisor([service.name for service in services], sockets, settings.workers).run()
+        folder = stack.enter_context(_common_folder()) if settings.metrics else None
+        Supervisor([service.name for service in services], sockets, settings.workers, folder).run()
+
+
+def _require_one_count(settings: Settings) -> None:
+    """Refuse settings by which a client may send the amount of the rate to each process."""
+    if rate_of(settings) is not None and settings.redis_url is None:
+        raise ConfigurationError(
+            f"FINTECH_WORKERS={settings.workers} processes cannot count requests together without REDIS_URL",
+            "Set REDIS_URL, start one worker, or leave the limit to a proxy in front with FINTECH_RATE_LIMIT=none.",
+            exit_code=2,
+        )
+
+
+@contextlib.contextmanager
+def _common_folder() -> Iterator[Path | None]:
+    """A folder for the workers' metrics; None if there is none, and then each tells of itself alone."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="fintech-metrics-", ignore_cleanup_errors=True)
+    except OSError as error:
+        logger.warning("TMPDIR: no folder can be made there (%s); each worker tells its own metrics", error)
+        yield None
+        return
+    with made as folder:
+        yield Path(folder)
 
 
 class Supervisor:
@@ -80,12 +122,17 @@ class Supervisor:
         One for each service; they listen.
     count
         Processes.
+    folder
+        Where they tell each other their metrics; None if they do not.
     """
 
-    def __init__(self, names: Sequence[str], sockets: Sequence[socket.socket], count: int) -> None:
+    def __init__(
+        self, names: Sequence[str], sockets: Sequence[socket.socket], count: int, folder: Path | None = None
+    ) -> None:
         self._names = names
         self._sockets = sockets
         self._count = count
+        self._folder = folder
         self._workers: list[Worker] = []
         self._ends = False
         self._renews = False
@@ -144,6 +191,7 @@ class Supervisor:
     def _replace_dead(self) -> None:
         for worker in [worker for worker in self._workers if not worker.is_alive]:
             logger.error("Process %d ended with %s; it is replaced", worker.process.pid, worker.process.returncode)
+            self._keep_counts_of(worker)
             if time.monotonic() - worker.started_at < PAUSE_SECONDS:
                 time.sleep(PAUSE_SECONDS)
             new = self._started()
@@ -155,14 +203,15 @@ class Supervisor:
         """A new process once it answers; None if it does not."""
         is_ready, tell = os.pipe()
         descriptors = [listener.fileno() for listener in self._sockets]
-        arguments = [str(tell), str(self._life[0]), ",".join(map(str, descriptors)), *self._names]
+        number = self._free_number()
+        arguments = [str(tell), str(self._life[0]), ",".join(map(str, descriptors)), str(number), self._folder or ""]
         try:
             process = subprocess.Popen(  # noqa: S603 - this module itself
-                [sys.executable, "-m", "serving.workers", *arguments],
+                [sys.executable, "-m", "serving.workers", *arguments, *self._names],
                 pass_fds=[tell, self._life[0], *descriptors],
             )
             os.close(tell)
-            worker = Worker(process, time.monotonic())
+            worker = Worker(process, number, time.monotonic())
             if self._is_told(is_ready, worker):
                 return worker
             self._stop([worker])
@@ -177,22 +226,37 @@ class Supervisor:
                 return bool(os.read(is_ready, 1))
         return False
 
-    @staticmethod
-    def _stop(workers: Sequence[Worker]) -> None:
+    def _free_number(self) -> int:
+        taken = {worker.number for worker in self._workers}
+        return next(number for number in count(1) if number not in taken)
+
+    def _stop(self, workers: Sequence[Worker]) -> None:
         for worker in workers:
             if worker.is_alive:
                 worker.process.send_signal(signal.SIGTERM)
         for worker in workers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 worker.process.wait(server.DRAIN_SECONDS + server.GRACE_SECONDS + 5.0)
-                continue
-            worker.process.kill()
-            worker.process.wait()
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            self._keep_counts_of(worker)
+
+    def _keep_counts_of(self, ended: Worker) -> None:
+        """Keep what a process has counted, so that no sum falls."""
+        if self._folder is None:
+            return
+        from serving.observability.worker_metrics import fold  # noqa: PLC0415 - its library takes 0.1 s to import
+
+        try:
+            fold(self._folder, ended.number)
+        except OSError as error:
+            logger.warning("The metrics of process %d are lost (%s)", ended.process.pid, error)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve on sockets that were opened by a `Supervisor`; the exit code."""
-    tell, life, descriptors, *names = arguments
+    tell, life, descriptors, number, folder, *names = arguments
 
     def tell_supervisor() -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -202,11 +266,22 @@ def main(arguments: Sequence[str]) -> int:
     settings = load_settings()
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors.split(",")]
     try:
-        server.run([create_app(name, settings) for name in names], settings, sockets, tell_supervisor, int(life))
+        apps = [create_app(name, settings) for name in names]
+        with _told_together(apps, folder, int(number)):
+            server.run(apps, settings, sockets, tell_supervisor, int(life))
     except PlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
+
+
+def _told_together(apps: Sequence[FastAPI], folder: str, number: int) -> contextlib.AbstractContextManager[None]:
+    """Share the metrics of applications with the other processes as long as the context lasts."""
+    if not folder:
+        return contextlib.nullcontext()
+    from serving.observability.worker_metrics import written  # noqa: PLC0415 - its library takes 0.1 s to import
+
+    return written([app.state.instruments.metrics.share(Path(folder), app.state.service.name, number) for app in apps])
 
 
 if __name__ == "__main__":

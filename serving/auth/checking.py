@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 
 from anyio import to_thread
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from pipeline.base.chart_links import CHARTS, is_signed
 from pipeline.store.api_keys import read_holder
@@ -21,6 +22,8 @@ from serving.deps import Connections
 
 Found = tuple[Caller, float | None]
 """A caller, and until when the credentials last (seconds since 1970)."""
+Guess = Callable[[], AbstractContextManager[None]]
+"""What is held around the look for a key."""
 
 
 class UnknownCallerError(Exception):
@@ -37,6 +40,20 @@ class UnknownCallerError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class TooManyGuessesError(Exception):
+    """A client whose keys are not looked up for now.
+
+    Parameters
+    ----------
+    answer
+        What it is told.
+    """
+
+    def __init__(self, answer: ASGIApp) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Checker:
@@ -72,13 +89,17 @@ class Checker:
         path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         return is_signed(path.partition("?")[0], query, self._service_key.decode())
 
-    async def caller_of(self, credentials: Credentials, connections: Connections) -> Caller:
+    async def caller_of(self, credentials: Credentials, connections: Connections, guess: Guess) -> Caller:
         """The caller.
+
+        A token is looked up only if this installation has signed it; a key may be a guess.
 
         Raises
         ------
         UnknownCallerError
             If the credentials are unknown, over or revoked.
+        TooManyGuessesError
+            If `guess` raises it.
         DatabaseError
             If the database has to be asked, and does not answer.
         """
@@ -86,7 +107,10 @@ class Checker:
             return self._service(credentials)
         digest = self._memo.digest(credentials.kind, credentials.value)
         caller = self._memo.get(digest)
-        return caller if caller is not None else await self._looked_up(digest, credentials, connections)
+        if caller is not None:
+            return caller
+        with guess() if credentials.kind == "key" else nullcontext():
+            return await self._looked_up(digest, credentials, connections)
 
     def _service(self, credentials: Credentials) -> Caller:
         if not self.is_service(credentials):

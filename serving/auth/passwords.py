@@ -20,12 +20,19 @@ _turns = threading.BoundedSemaphore(HASHES_AT_ONCE)
 
 
 def hashed(password: str, email: str) -> str:
-    """The hash to store.
+    """The hash to store; errors as in `require_acceptable`."""
+    require_acceptable(password, email)
+    with _turns:
+        return _hasher().hash(password.encode("utf-8", "surrogatepass"))
+
+
+def require_acceptable(password: str, email: str) -> None:
+    """Refuse a password that nobody should choose.
 
     Raises
     ------
     InvalidInputError
-        If the password is too short or too long, or the address itself.
+        If it is too short or too long, or the address itself.
     """
     if not SHORTEST <= len(password) <= LONGEST:
         raise InvalidInputError(
@@ -33,8 +40,6 @@ def hashed(password: str, email: str) -> str:
         )
     if normalised(password) == normalised(email):
         raise InvalidInputError("password: is the address of the user", "Choose another one.")
-    with _turns:
-        return _hasher().hash(password.encode("utf-8", "surrogatepass"))
 
 
 def is_right(password: str, known: str | None) -> bool:

@@ -16,14 +16,19 @@ _QUARANTINED = "/api/v1/quarantine/{symbol}/{session}"
 
 ROUTES: Mapping[tuple[str, str], Permission] = {
     ("POST", "/api/v1/calculate"): Permission.COMPUTE,
+    ("POST", "/api/v1/calculate/explain"): Permission.COMPUTE,
     ("POST", "/api/v1/calculate/liquidity/explain"): Permission.COMPUTE,
     ("POST", "/api/v1/simulate"): Permission.COMPUTE,
     ("DELETE", "/api/v1/simulations/{job_id}"): Permission.COMPUTE,
     ("POST", "/api/v1/forecast"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/risk"): Permission.COMPUTE,
+    ("POST", f"{_PORTFOLIO}/risk/explain"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/tail"): Permission.COMPUTE,
+    ("POST", f"{_PORTFOLIO}/tail/explain"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/stress"): Permission.COMPUTE,
+    ("POST", f"{_PORTFOLIO}/stress/explain"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/backtests"): Permission.COMPUTE,
+    ("POST", f"{_PORTFOLIO}/backtests/explain"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/decomposition"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/decomposition/explain"): Permission.COMPUTE,
     ("POST", "/api/v1/portfolios"): Permission.PORTFOLIOS,
@@ -33,6 +38,7 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("POST", f"{_PORTFOLIO}/transactions"): Permission.PORTFOLIOS,
     ("DELETE", f"{_PORTFOLIO}/transactions/{{number}}"): Permission.PORTFOLIOS,
     ("POST", f"{_PORTFOLIO}/what-if"): Permission.COMPUTE,
+    ("POST", f"{_PORTFOLIO}/what-if/explain"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/simulate"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/forecast"): Permission.COMPUTE,
     ("PUT", f"{_PORTFOLIO}/limits"): Permission.LIMITS,
@@ -81,12 +87,13 @@ async def require_permission(request: Request) -> None:
         raise HTTPException(401, "Nobody is logged in.", CHALLENGE)
     needed = permission_for(request.method, route)
     if needed not in caller.permissions:
-        by = (
-            "The API key has not the scope"
-            if caller.key_id is not None
-            else f"The role {caller.role} has not the right"
-        )
-        raise HTTPException(403, f"{by} {needed.value!r}, which this address asks for.")
+        raise HTTPException(403, lacking(caller, needed))
+
+
+def lacking(caller: Caller, needed: Permission) -> str:
+    """What a caller is told who has not what an address asks for."""
+    by = "The API key has not the scope" if caller.key_id is not None else f"The role {caller.role} has not the right"
+    return f"{by} {needed.value!r}, which this address asks for."
 
 
 async def forbid_keeping(response: Response) -> None:

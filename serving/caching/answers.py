@@ -19,6 +19,8 @@ CACHE_CONTROL = b"private, no-cache"
 """Callers may keep an answer and ask each time whether it is still the newest, since new data must show at once."""
 
 VARY = b"Accept, Authorization"
+REFUSALS_BY_KEY = frozenset({404, 422, 503})
+"""Statuses that follow from the request and its audience; 401, 403 and 429 follow from who asks."""
 _OVERHEAD_BYTES = 1_024
 """Of an answer's key and objects, about."""
 
@@ -56,6 +58,11 @@ class Answer:
         replaced = {name for name, _ in own}
         kept = [(name, value) for name, value in headers if name not in replaced]
         return cls(status, [*kept, *own], body, route, time.time(), tag)
+
+    @property
+    def is_for_all_with_its_key(self) -> bool:
+        """Whether another request with the same key may be given it: what may be kept, and some refusals."""
+        return bool(self.tag) or (self.status in REFUSALS_BY_KEY and _may_be_kept(self.headers))
 
     @property
     def size(self) -> int:

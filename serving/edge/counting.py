@@ -104,6 +104,14 @@ class RequestCounts:
         self._tell_later(server)
         return self._standing(count, now)
 
+    def standing(self, client: str) -> Standing:
+        """How a client stands, as far as this process knows; nothing is counted."""
+        now = time.monotonic()
+        count = self._current(client, now)
+        if count is None:
+            return Standing(True, self._rate.amount, 0.0)
+        return self._standing(count, now, is_within=count.used < self._rate.amount)
+
     def _standing(self, count: Count, now: float, *, is_within: bool = True) -> Standing:
         return Standing(is_within, max(0, self._rate.amount - count.used), max(0.0, count.ends - now))
 

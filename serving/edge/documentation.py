@@ -5,7 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from serving.errors import problem_responses
+from serving.edge.rate_limit import EXEMPT
+from serving.errors import MEDIA_TYPE, PROBLEM, problem_responses
 
 _KEY_PARAMETER = {
     "name": "Idempotency-Key",
@@ -16,32 +17,37 @@ _KEY_PARAMETER = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 _OF_EACH = (
-    HTTPStatus.REQUEST_URI_TOO_LONG,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-)
-_OF_BODIES = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 )
-_OF_KEYS = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Of heads and bodies: whatever is sent to an address is read, also a body that its operation has no use for."""
 
 
-def describe_edge(paths: dict[str, Any], prefix: str) -> None:
-    """Add its answers, and the header of a POST, to the operations below a prefix."""
-    for path, operations in paths.items():
-        if not path.startswith(prefix):
-            continue
+def describe_edge(specification: dict[str, Any], prefix: str) -> None:
+    """Add the edge's answers to every operation, and the header of a POST to those below a prefix."""
+    specification["components"]["schemas"]["Problem"] = PROBLEM
+    for path, operations in specification["paths"].items():
         for method, operation in operations.items():
             statuses = [*_OF_EACH]
-            if "requestBody" in operation:
-                statuses += _OF_BODIES
-            if method == "post":
-                statuses += _OF_KEYS
+            if path not in EXEMPT:
+                statuses.append(HTTPStatus.TOO_MANY_REQUESTS)
+            if method == "post" and path.startswith(prefix):
+                statuses.append(HTTPStatus.CONFLICT)
                 _add_parameter(operation)
             for status, response in problem_responses(*statuses).items():
                 operation["responses"].setdefault(str(int(status)), response)
+            _refer_to_problem(operation["responses"])
+
+
+def _refer_to_problem(responses: dict[str, Any]) -> None:
+    """Name the form of refusals instead of repeating it: a thousand times it is most of the document."""
+    for response in responses.values():
+        if MEDIA_TYPE in response.get("content", {}):
+            response["content"][MEDIA_TYPE] = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
 def _add_parameter(operation: dict[str, Any]) -> None:

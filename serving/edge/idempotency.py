@@ -4,17 +4,23 @@ The key belongs to its caller and to one request. Sent again, the request gets t
 under the same key is refused with 422, and one that is still being answered with 409 (as in
 draft-ietf-httpapi-idempotency-key-header-07, 2025). `pipeline.store.idempotency` says why a crash changes none of that.
 
+What was refused for a reason that passes (`PASSING`), or failed, was not carried out and may be tried again at once.
+
+Some bodies hold a password. What is kept of a request is a digest by a key that is not in the database, over its caller
+and `Idempotency-Key` as well: nobody who has a copy of the table can try passwords on it, or see which two are equal.
+
 A gateway leaves the requests that it forwards to their service, which alone knows what it has committed.
 """
 
 from __future__ import annotations
 
+import hmac
 import logging
 import re
 import time
 from collections.abc import Callable
 from functools import partial
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -26,6 +32,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.base.errors import PlatformError
+from pipeline.base.settings import Settings
 from pipeline.store.idempotency import Claim, KnownRequest, claim, give_up, keep_answer, note_written, prune
 from serving.caching.keys import CALLER
 from serving.deps import ON_WRITE
@@ -48,7 +55,20 @@ RETRY_SECONDS = 1
 PRUNE_SECONDS = 600.0
 """Between two removals of old records by one process."""
 
+PASSING = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.PRECONDITION_FAILED,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+"""Refusals of who asks, of what there is, or of now: the same request may be carried out later."""
+
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-api-key"})
+_NOBODY = HTTPStatus.UNAUTHORIZED
+"""To whom nothing is done: what was written is a note of the failure, as in the audit log."""
 _REPLAYED = (b"idempotency-replayed", b"true")
 
 
@@ -61,11 +81,14 @@ class IdempotencyMiddleware:
         What carries it out; its body has been read and limited before.
     forwards
         Whether a request is answered by another service.
+    digest_key
+        Of the digests of requests: see `digest_key`.
     """
 
-    def __init__(self, app: ASGIApp, forwards: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, forwards: Callable[[Scope], bool], digest_key: bytes) -> None:
         self._app = app
         self._forwards = forwards
+        self._digest_key = digest_key
         self._prune_at = time.monotonic() + PRUNE_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +104,7 @@ class IdempotencyMiddleware:
         else:
             body = await read_body(receive)
             if body is not None:
-                await self._once(_claim_of(scope, keys[0], body), body, scope, receive, send)
+                await self._once(_claim_of(scope, keys[0], body, self._digest_key), body, scope, receive, send)
 
     async def _once(self, wanted: Claim, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         connections: Connections = scope["app"].state.connections
@@ -119,11 +142,25 @@ class IdempotencyMiddleware:
             logger.error("The answer to a request with an Idempotency-Key could not be kept: %s", error)
 
 
+def digest_key(settings: Settings) -> bytes:
+    """Key of the digests of requests, the same for every process of an installation.
+
+    On a machine of one's own there may be no secret: then it is the address of the database, which a copy of its tables
+    does not tell.
+    """
+    secret = settings.jwt_secret or settings.database_url
+    assert secret is not None  # required before
+    # Not the secret itself, by which tokens are signed.
+    return blake2b(secret.get_secret_value().encode(), digest_size=32, person=b"idempotency").digest()
+
+
 def _settle(connections: Connections, claimed: Claim, recorder: _Recorder) -> None:
     start = recorder.start
     with connections.writing() as connection:
         if start is None or start["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR or recorder.is_too_long:
             give_up(connection, claimed)
+        elif start["status"] in PASSING and give_up(connection, claimed, notes=start["status"] == _NOBODY):
+            return
         elif recorder.is_secret:
             keep_answer(connection, claimed, start["status"], None, None)
         else:
@@ -212,11 +249,12 @@ def _bad_key() -> Response:
     )
 
 
-def _claim_of(scope: Scope, key: bytes, body: bytes) -> Claim:
+def _claim_of(scope: Scope, key: bytes, body: bytes, digest_key: bytes) -> Claim:
     query: bytes = scope["query_string"]
-    parts = (scope["method"].encode(), scope["path"].encode("utf-8", "surrogatepass"), query)
-    request = sha256(b"\0".join(part.hex().encode() for part in parts) + b"\0" + body).digest()
-    return Claim(_caller_of(scope), key.decode("ascii"), request, uuid4())
+    caller = _caller_of(scope)
+    parts = (caller.encode(), key, scope["method"].encode(), scope["path"].encode("utf-8", "surrogatepass"), query)
+    request = hmac.digest(digest_key, b"\0".join(part.hex().encode() for part in parts) + b"\0" + body, "sha256")
+    return Claim(caller, key.decode("ascii"), request, uuid4())
 
 
 def _caller_of(scope: Scope) -> str:

@@ -19,8 +19,8 @@ REQUEST_HEADERS = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Prefer",
     "X-API-Key",
-    "X-Answer-Metadata",
     "X-Request-ID",
 )
 ANSWER_HEADERS = (
@@ -35,6 +35,7 @@ ANSWER_HEADERS = (
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
+    "X-Answer-Metadata",
     "X-Request-ID",
 )
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")

@@ -19,7 +19,7 @@ from serving.caching.keys import CALLER
 from serving.callers import IDENTITY, Caller
 from serving.edge.clients import client_of
 from serving.edge.counting import RequestCounts, Standing
-from serving.edge.rates import Rate
+from serving.edge.rates import Rate, rate_of
 from serving.errors import problem
 from serving.shared_server import SharedServer
 
@@ -29,6 +29,77 @@ EXEMPT_FILES = ("/static/", "/docs/")
 """Beginnings of the paths of files: one page asks for several."""
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class RateLimit:
+    """What each client may send, what it has sent, and what it is told of both.
+
+    Parameters
+    ----------
+    rate
+        What a client may send.
+    counts
+        Of requests so far.
+    service_key
+        What other services send as `SERVICE_TOKEN`; None if they need none.
+    """
+
+    def __init__(self, rate: Rate, counts: RequestCounts, service_key: str | None) -> None:
+        self.counts = counts
+        self._service_key = service_key.encode() if service_key is not None else None
+        self._amount = rate.amount
+        self._seconds = rate.seconds
+        self._limit_headers: Headers = [
+            (b"ratelimit-limit", b"%d" % rate.amount),
+            (b"ratelimit-policy", b"%d;w=%d" % (rate.amount, rate.seconds)),
+        ]
+
+    @classmethod
+    def of(cls, settings: Settings, server: SharedServer | None) -> RateLimit | None:
+        """The limit that the settings want; None for none."""
+        rate = rate_of(settings)
+        if rate is None:
+            return None
+        key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
+        return cls(rate, request_counts(rate, settings, server), key)
+
+    def is_service(self, scope: Scope) -> bool:
+        """Whether a request shows the services' key."""
+        if self._service_key is None:
+            return False
+        name = SERVICE_TOKEN.lower().encode()
+        return any(
+            header == name and hmac.compare_digest(value, self._service_key) for header, value in scope["headers"]
+        )
+
+    async def pass_on(self, client: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count a request of a client, and have it answered if it is within the rate."""
+        standing = await self.counts.add(client)
+        if standing.is_within:
+            await app(scope, receive, self._telling(standing, send))
+        else:
+            await self.refuse(standing, scope, receive, send)
+
+    async def refuse(self, standing: Standing, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 429."""
+        wait = max(1, math.ceil(standing.seconds))
+        detail = f"This client has sent the {self._amount} requests that it may send in {self._seconds} s."
+        answer = problem(429, detail, {"Retry-After": str(wait)}, remedy=f"Try again after {wait} s.")
+        await answer(scope, receive, self._telling(standing, send))
+
+    def _telling(self, standing: Standing, send: Send) -> Send:
+        headers = [
+            *self._limit_headers,
+            (b"ratelimit-remaining", b"%d" % standing.remaining),
+            (b"ratelimit-reset", b"%d" % math.ceil(standing.seconds)),
+        ]
+
+        async def send_with_standing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        return send_with_standing
 
 
 class RateLimitMiddleware:
@@ -42,64 +113,24 @@ class RateLimitMiddleware:
     ----------
     app
         What is protected.
-    rate
+    limit
         What a client may send.
-    counts
-        Of requests so far.
-    service_key
-        What other services send as `SERVICE_TOKEN`; None if they need none.
     """
 
-    def __init__(self, app: ASGIApp, rate: Rate, counts: RequestCounts, service_key: str | None) -> None:
+    def __init__(self, app: ASGIApp, limit: RateLimit) -> None:
         self._app = app
-        self._counts = counts
-        self._service_key = service_key.encode() if service_key is not None else None
-        self._amount = rate.amount
-        self._seconds = rate.seconds
-        self._limit_headers: Headers = [
-            (b"ratelimit-limit", b"%d" % rate.amount),
-            (b"ratelimit-policy", b"%d;w=%d" % (rate.amount, rate.seconds)),
-        ]
+        self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 429."""
         if scope["type"] != "http" or self._is_exempt(scope):
             await self._app(scope, receive, send)
-            return
-        standing = await self._counts.add(counted_as(scope))
-        headers = self._headers(standing)
-
-        async def send_with_standing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
-            await send(message)
-
-        if standing.is_within:
-            await self._app(scope, receive, send_with_standing)
-            return
-        wait = max(1, math.ceil(standing.seconds))
-        detail = f"This client has sent the {self._amount} requests that it may send in {self._seconds} s."
-        answer = problem(429, detail, {"Retry-After": str(wait)}, remedy=f"Try again after {wait} s.")
-        await answer(scope, receive, send_with_standing)
+        else:
+            await self._limit.pass_on(counted_as(scope), self._app, scope, receive, send)
 
     def _is_exempt(self, scope: Scope) -> bool:
         path = scope["path"]
-        return path in EXEMPT or path.startswith(EXEMPT_FILES) or self._is_service(scope)
-
-    def _is_service(self, scope: Scope) -> bool:
-        if self._service_key is None:
-            return False
-        name = SERVICE_TOKEN.lower().encode()
-        return any(
-            header == name and hmac.compare_digest(value, self._service_key) for header, value in scope["headers"]
-        )
-
-    def _headers(self, standing: Standing) -> Headers:
-        return [
-            *self._limit_headers,
-            (b"ratelimit-remaining", b"%d" % standing.remaining),
-            (b"ratelimit-reset", b"%d" % math.ceil(standing.seconds)),
-        ]
+        return path in EXEMPT or path.startswith(EXEMPT_FILES) or self._limit.is_service(scope)
 
 
 def request_counts(rate: Rate, settings: Settings, server: SharedServer | None) -> RequestCounts:

@@ -61,7 +61,7 @@ def test_the_first_admin_logs_in(capsys: pytest.CaptureFixture[str], database: D
     assert "revoked" in fintech(capsys, "keys", "list")[1]
     with database.connect() as connection:
         actions = [entry.action for entry in read_audit(connection, None, 10)]
-    assert actions == ["key.revoke", "key.create", "login", "user.create"]
+    assert actions == ["key.revoke", "key.create", "login", "login.tried", "user.create"]
 
 
 def test_users_are_changed(capsys: pytest.CaptureFixture[str], database: Database) -> None:
