@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pipeline.base.settings import Settings
 from pipeline.store.engine import with_tls
 from serving import pages
+from serving.answers.examples import attach_examples
 from serving.auth.checking import Checker
 from serving.auth.documentation import document_credentials
 from serving.auth.loopback import require_loopback_without_login
@@ -28,10 +28,10 @@ from serving.edge.bodies import BodyLimitMiddleware, BodyLimits
 from serving.edge.clients import ClientMiddleware, TrustedProxies
 from serving.edge.documentation import describe_edge
 from serving.edge.heads import HeadLimitMiddleware
-from serving.edge.idempotency import IdempotencyMiddleware
+from serving.edge.idempotency import IdempotencyMiddleware, digest_key
 from serving.edge.origins import OriginsMiddleware, checked_origins
-from serving.edge.rate_limit import RateLimitMiddleware, request_counts
-from serving.edge.rates import rate_of
+from serving.edge.rate_limit import RateLimit, RateLimitMiddleware
+from serving.edge.refusals import Refusals
 from serving.edge.security_headers import SecurityHeadersMiddleware
 from serving.errors import add_error_handlers, problem_responses
 from serving.observability.exchanges import ExchangeMiddleware
@@ -209,7 +209,8 @@ class _Application(FastAPI):
         for path, operations in specification["paths"].items():
             if path.startswith(CACHED) and "get" in operations:
                 operations["get"]["responses"].setdefault("304", {"description": NOT_MODIFIED})
-        describe_edge(specification["paths"], API)
+        describe_edge(specification, API)
+        attach_examples(specification["paths"])
         return specification
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -289,20 +290,22 @@ def _include_routes(app: FastAPI, service: Service) -> None:
 def _protect(app: FastAPI, settings: Settings) -> None:
     """Add what stands before the routes; the last one added is asked first."""
     instruments: Instruments = app.state.instruments
-    app.add_middleware(IdempotencyMiddleware, forwards=is_forwarded)
+    app.add_middleware(IdempotencyMiddleware, forwards=is_forwarded, digest_key=digest_key(settings))
     app.add_middleware(BodyLimitMiddleware, limits=BodyLimits(MAXIMUM_BODY_BYTES))
     # What is kept is given to whoever gets here: everything that checks callers is added below.
     app.add_middleware(ResponseCacheMiddleware, cache=app.state.cache)
-    app.add_middleware(ForwardedRequests, version=None if app.state.upstreams else app.state.cache.version)
-    counted = _rate_limit(app, settings)
-    if counted is not None:  # in front of the cache, whose answers count, and behind logins, which name who is counted
-        app.add_middleware(counted)
+    version = None if app.state.upstreams else app.state.cache.version
+    app.add_middleware(ForwardedRequests, version=version, asks_who=app.state.tokens is not None)
+    limit = RateLimit.of(settings, app.state.shared)
+    if limit is not None:  # in front of the cache, whose answers count, and behind logins, which name who is counted
+        app.add_middleware(RateLimitMiddleware, limit=limit)
     if app.state.tokens is not None:
         assert settings.service_api_key is not None  # required above
         is_gateway = app.state.service.slice is None
         key = settings.service_api_key.get_secret_value()
         checker = Checker(app.state.tokens, key, believes_services=not is_gateway)
-        app.add_middleware(AccessMiddleware, checker=checker, login_page=is_gateway, counted=counted)
+        refusals = Refusals(limit) if limit is not None else None
+        app.add_middleware(AccessMiddleware, checker=checker, login_page=is_gateway, refusals=refusals)
     proxies = TrustedProxies(settings.trusted_proxies)
     if proxies:
         app.add_middleware(ClientMiddleware, proxies=proxies)
@@ -311,13 +314,3 @@ def _protect(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(HeadLimitMiddleware)
     if instruments.watches:
         app.add_middleware(ExchangeMiddleware, recorders=instruments.recorders, tracing=instruments.tracing)
-
-
-def _rate_limit(app: FastAPI, settings: Settings) -> Callable[[ASGIApp], ASGIApp] | None:
-    """What counts the requests to an application; None if there is no limit."""
-    rate = rate_of(settings)
-    if rate is None:
-        return None
-    service_key = settings.service_api_key.get_secret_value() if settings.service_api_key else None
-    counts = request_counts(rate, settings, app.state.shared)
-    return partial(RateLimitMiddleware, rate=rate, counts=counts, service_key=service_key)

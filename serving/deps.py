@@ -54,7 +54,7 @@ class _Notice:
 class Connections:
     """Pools of checked connections to one database, opened and closed with the service.
 
-    Requests that compute have a small one of their own: see `serving.routing.ComputingRoute`.
+    Requests that compute have a small one of their own while they do: see `serving.routing.compute`.
 
     The server may be down when the service starts: requests are then refused until it answers. Every connection works
     as the role of the API, and shows the portfolios of the caller in whose name it is used: see `of`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from functools import wraps
 from typing import Any, get_args, get_type_hints
 from urllib.parse import parse_qsl, quote, urlencode
@@ -18,11 +19,13 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from pipeline.base.errors import DatabaseError
+from pipeline.store.served_series import ServedSeries
 from serving.answers import Collection, Resource, Row, WarningOut
 from serving.answers.formats import MEDIA_TYPES, Format, format_for
 from serving.answers.tables import encoded
 from serving.inputs import TableQuery, WindowQuery
 from serving.staleness import Standing, Standings, now
+from serving.stored_series import stored_series_of, written_around
 
 TOLD = "X-Answer-Metadata"
 """Header of a table with what the JSON says beside its rows, as ASCII JSON."""
@@ -48,12 +51,14 @@ def finished(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     if not any(issubclass(model, Collection | Resource) for model in _answers_of(endpoint)):
         return endpoint
     messages = _Messages(endpoint)
+    stored = stored_series_of(endpoint)
 
     @wraps(endpoint)
     def finish(**values: Any) -> Any:
         request, response = messages.taken_from(values)
         asked, wanted = _wanted(values, request)
-        return _finished(endpoint(**values), asked, wanted, request, response)
+        whole = stored.whole(values) if stored is not None and wanted == "json" else None
+        return _finished(whole or endpoint(**values), asked, wanted, request, response)
 
     @wraps(endpoint)
     async def finish_later(**values: Any) -> Any:
@@ -133,6 +138,9 @@ def _finished(answer: Any, asked: TableQuery | None, wanted: Format, request: Re
         return answer.model_copy(update=told)
     told["next_cursor"] = answer.next_cursor
     response.headers.update(_link(request, answer.next_cursor))
+    rows: object = answer.data
+    if isinstance(rows, ServedSeries):
+        return written_around(rows, _without_rows(answer, told))
     if wanted == "json":
         beside = {name: getattr(answer, name) for name in type(answer).model_fields if name not in told}
         return type(answer).model_validate(beside | told)
@@ -141,13 +149,17 @@ def _finished(answer: Any, asked: TableQuery | None, wanted: Format, request: Re
 
 def _table(answer: Collection[Any], wanted: Format, told: dict[str, Any], response: Response) -> Response:
     """The answer in another format, with the headers that were set for it: whether it may be kept above all."""
-    about = type(answer).model_construct(**{"data": [], "notice": answer.notice} | told).model_dump(mode="json")
+    about = _without_rows(answer, told).model_dump(mode="json")
     del about["data"]
     body = encoded(wanted, answer.data, answer.row_type(), about)
     made = Response(body, media_type=MEDIA_TYPES[wanted])
     made.headers[TOLD] = json.dumps(about)
     made.headers.update({name: value for name, value in response.headers.items() if name not in made.headers})
     return made
+
+
+def _without_rows(answer: Collection[Any], told: dict[str, Any]) -> Collection[Any]:
+    return type(answer).model_construct(**{"data": [], "notice": answer.notice} | told)
 
 
 def _told(answer: Collection[Any] | Resource, asked: TableQuery | None, request: Request) -> dict[str, Any]:
@@ -165,8 +177,7 @@ def _told(answer: Collection[Any] | Resource, asked: TableQuery | None, request:
     staleness = standing.staleness(moment)
     warnings = list(standing.warnings(staleness))
     if isinstance(answer, Collection):
-        newest = max((day for day in (_session(each) for each in answer.data[-1:]) if day), default=None)
-        warnings += filter(None, (standing.provisional(newest, moment), _partial(answer, asked)))
+        warnings += filter(None, (standing.provisional(_newest(answer), moment), _partial(answer, asked)))
     return {"warnings": warnings, "staleness": staleness}
 
 
@@ -179,6 +190,14 @@ def _standing(answer: Collection[Any] | Resource, row: type[BaseModel], state: A
         if answer.notice is not None:
             raise
         return None
+
+
+def _newest(answer: Collection[Any]) -> date | None:
+    """Session of the last row; None if there is no row, or none that has a session."""
+    rows: object = answer.data
+    if isinstance(rows, ServedSeries):
+        return rows.last_session
+    return next((_session(row) for row in answer.data[-1:]), None)
 
 
 def _session(row: object) -> Any:

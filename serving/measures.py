@@ -1,14 +1,33 @@
-"""The measures as answers carry them; a test keeps them equal to the registered ones."""
+"""The measures as answers carry them; a test keeps the fields equal to the registered ones."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 
 from pydantic import Field
 
+from pipeline.risk.measures.on_request import ON_REQUEST
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
+from pipeline.store.risk_columns import MEASURE_COLUMNS
 from pipeline.store.schema import WRITER
 from serving.answers import Row, described_by
+
+UNITS: Mapping[str, str] = MappingProxyType(
+    {name: unit.name for name, unit, _ in MEASURE_COLUMNS} | {measure.name: measure.unit for measure in ON_REQUEST}
+)
+"""Of every measure that a report may hold, by name."""
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {name: meaning for name, _, meaning in MEASURE_COLUMNS}
+    | {
+        measure.name: " ".join((inspect.getdoc(measure.definition) or "").partition("\n\n")[0].split())
+        for measure in ON_REQUEST
+    }
+)
+"""What each means: the comment of its column, or the first paragraph of its definition."""
 
 
 @described_by(INSTRUMENT_RISK)

@@ -31,6 +31,8 @@ TICK_SECONDS = 0.05
 """Between two looks of a waiting thread."""
 PAUSE_SECONDS = 0.1
 """Between two questions to a server that is out."""
+PATIENCE_SECONDS = 1.0
+"""For the answer to one: where a network has swallowed it, a new connection is what finds the server again."""
 LONGEST_SECONDS = 12.0
 """Of one statement on a server that lives: a connection of which the network has lost one end is given up."""
 CONNECT_TIMEOUT_SECONDS = 2
@@ -73,12 +75,11 @@ class Pulse:
             self._asked.set()
 
     def is_silent(self) -> bool:
-        """Whether the server is known to be out, or was asked and has said nothing since on any connection."""
+        """Whether the server is known to be out, or owes an answer and says nothing on any connection."""
         asked_at = self._asked_at
-        if not self.is_out and asked_at is not None:
-            is_late = self.heard_at < asked_at and time.monotonic() - asked_at > SILENT_SECONDS
-            if is_late:
-                self._lose("silent")
+        # A word that came after the question was not the answer to it, which is still owed.
+        if asked_at is not None and time.monotonic() - max(asked_at, self.heard_at) > SILENT_SECONDS:
+            self._lose("silent")
         return self.is_out
 
     def _lose(self, why: str) -> None:
@@ -116,12 +117,20 @@ class Pulse:
         return connection
 
     def _connect(self) -> psycopg.Connection:
-        return BoundedConnection.connect(
+        return _Question.connect(
             libpq_url(self._url),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="fintech-serving-pulse",
         )
+
+
+class _Question(BoundedConnection):
+    """A connection for the questions."""
+
+    def wait(self, gen: PQGen[T], interval: float = TICK_SECONDS, timeout: float | None = PATIENCE_SECONDS) -> T:
+        """As `BoundedConnection.wait`, and not as long."""
+        return super().wait(gen, interval, timeout)
 
 
 class WatchedConnection(ScopedConnection):

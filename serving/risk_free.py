@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import DateArray
 from pipeline.risk.measures.risk_free import MOST_DAYS_OLD, NONE_STORED, QUOTATIONS, SERIES_OF, RiskFree, rate_series
+from pipeline.risk.measures.windows import TRADING_DAYS_PER_YEAR
 from pipeline.store.interest_rates import read_rate_quotes
 
 GIVEN, NO_CURRENCY = "given", "no currency: 0"
@@ -43,13 +44,17 @@ def require_one_rate(rate: float | None, series: str | None) -> None:
         raise PydanticCustomError("one_rate", "Give at most one of risk_free_rate_annual and risk_free_series")
 
 
-def read_currency_rates(connection: Connection, currency: str, sessions: DateArray) -> RiskFree | None:
+def read_currency_rates(
+    connection: Connection, currency: str, sessions: DateArray, periods_per_year: int = TRADING_DAYS_PER_YEAR
+) -> RiskFree | None:
     """(t-1,) rates of a currency between (t,) sessions; None if none is known there."""
     series = SERIES_OF.get(currency)
-    return None if series is None else _read_rates(connection, series, sessions)
+    return None if series is None else _read_rates(connection, series, sessions, periods_per_year)
 
 
-def read_series_rates(connection: Connection, series: str, sessions: DateArray) -> RiskFree:
+def read_series_rates(
+    connection: Connection, series: str, sessions: DateArray, periods_per_year: int = TRADING_DAYS_PER_YEAR
+) -> RiskFree:
     """(t-1,) rates of a named series between (t,) sessions.
 
     Raises
@@ -59,7 +64,7 @@ def read_series_rates(connection: Connection, series: str, sessions: DateArray) 
     MeasureInputError
         If it is not known how the series quotes its rates.
     """
-    found = _read_rates(connection, series, sessions)
+    found = _read_rates(connection, series, sessions, periods_per_year)
     if found is None:
         raise InvalidInputError(
             f"risk_free_series: no rate of {series} is stored for the sessions up to {sessions[-1]}",
@@ -68,9 +73,9 @@ def read_series_rates(connection: Connection, series: str, sessions: DateArray) 
     return found
 
 
-def _read_rates(connection: Connection, series: str, sessions: DateArray) -> RiskFree | None:
+def _read_rates(connection: Connection, series: str, sessions: DateArray, periods_per_year: int) -> RiskFree | None:
     first, last = sessions[1].astype(date), sessions[-1].astype(date)
     quotes = read_rate_quotes(connection, [series], first - timedelta(days=MOST_DAYS_OLD), last)
     none = np.array([], dtype="datetime64[D]"), np.array([])
-    found = rate_series(series, quotes.get(series, none)).between(sessions)
+    found = rate_series(series, quotes.get(series, none), periods_per_year).between(sessions)
     return found if np.isfinite(found.daily).any() else None

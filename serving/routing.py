@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import cache, partial, wraps
 from inspect import iscoroutinefunction
 from re import Pattern
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
@@ -28,7 +28,11 @@ ones keeps a small read waiting (Nygard, Release It!, 2nd ed., 2018, section 5.6
 COMPUTES: ContextVar[bool] = ContextVar("fintech_computes", default=False)
 """Whether the request computes, which `serving.deps` gives other connections."""
 _COMPUTING_THREADS: RunVar[CapacityLimiter] = RunVar("fintech_computing_threads")
-_COMPUTING_METHODS = frozenset({"POST"})
+_MARK = "fintech_computes"
+"""Attribute of a route's function that computes."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Made = TypeVar("Made")
 
 
 def route_of(scope: Scope) -> str:
@@ -62,6 +66,20 @@ def _pattern(template: str) -> Pattern[str]:
     return compile_path(template)[0]
 
 
+def computing(endpoint: Function) -> Function:
+    """Mark the function of a `ThreadedRoute` as one that computes, which is then done behind a bulkhead.
+
+    The method does not tell: much of what is only asked for is computed, and little of what is written.
+    """
+    setattr(endpoint, _MARK, True)
+    return endpoint
+
+
+def computes(endpoint: Callable[..., Any]) -> bool:
+    """Whether the function of a route is marked as `computing`."""
+    return getattr(endpoint, _MARK, False)
+
+
 class ThreadedRoute(APIRoute):
     """A route whose function runs in a thread, and whose answer is not sent to another thread to be checked.
 
@@ -72,17 +90,15 @@ class ThreadedRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         _finish(options, endpoint)
-        super().__init__(path, _threaded(finished(endpoint), asyncio.to_thread), **options)
+        run = compute if computes(endpoint) else asyncio.to_thread
+        super().__init__(path, _threaded(finished(endpoint), run), **options)
 
 
-class ComputingRoute(APIRoute):
-    """As `ThreadedRoute`; what is posted is computed behind the bulkhead of `COMPUTING`."""
+class ComputingRoute(ThreadedRoute):
+    """As `ThreadedRoute`, of a router whose functions all compute, whatever their methods."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        computes = not _COMPUTING_METHODS.isdisjoint(options.get("methods") or ())
-        _finish(options, endpoint)
-        run = _compute if computes else asyncio.to_thread
-        super().__init__(path, _threaded(finished(endpoint), run), **options)
+        super().__init__(path, computing(endpoint), **options)
 
 
 def _finish(options: dict[str, Any], endpoint: Callable[..., Any]) -> None:
@@ -101,9 +117,13 @@ def _threaded(endpoint: Callable[..., Any], run: Callable[..., Any]) -> Callable
     return in_thread
 
 
-async def _compute(endpoint: Callable[..., Any], **values: Any) -> Any:
-    COMPUTES.set(True)  # in the context of this request, which its thread takes over
-    return await to_thread.run_sync(partial(endpoint, **values), limiter=_computing_threads())
+async def compute(function: Callable[..., Made], **values: Any) -> Made:
+    """Run a function behind the bulkhead: in one of the threads, and with connections, of what computes."""
+    marked = COMPUTES.set(True)  # in the context of this request, which the thread takes over
+    try:
+        return await to_thread.run_sync(partial(function, **values), limiter=_computing_threads())
+    finally:
+        COMPUTES.reset(marked)  # what else the request does is as small as any reading
 
 
 def _computing_threads() -> CapacityLimiter:

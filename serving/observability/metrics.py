@@ -15,7 +15,10 @@ from starlette.exceptions import HTTPException
 from serving.observability.exchanges import Exchange
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.base.settings import Settings
+    from serving.observability.worker_metrics import WorkerMetrics
     from serving.response_cache import ResponseCache
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -50,6 +53,7 @@ class Metrics:
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter]] = {}
         self.registry.register(_CacheCollector(cache))
         ProcessCollector(registry=self.registry)
+        self._together: WorkerMetrics | None = None
 
     def __call__(self, exchange: Exchange) -> None:
         """Count a request."""
@@ -67,8 +71,15 @@ class Metrics:
         sent.inc(exchange.sent_bytes)
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """Everything, in Prometheus' text format: of this process, or of all workers together."""
+        return generate_latest(self.registry) if self._together is None else self._together.exposition()
+
+    def share(self, folder: Path, service: str, worker: int) -> WorkerMetrics:
+        """Tell from now on what all workers count that write into a folder."""
+        from serving.observability.worker_metrics import WorkerMetrics  # noqa: PLC0415 - only of several workers
+
+        self._together = WorkerMetrics(folder, service, worker, lambda: generate_latest(self.registry))
+        return self._together
 
 
 class _CacheCollector(Collector):

@@ -29,6 +29,7 @@ from serving.pages import instruments
 from serving.pages import portfolio_charts as charts
 from serving.pages.drawing import Drawn, standalone
 from serving.pages.histories import YEARS_WORDS, Years, read_history
+from serving.pages.links import portfolio_at
 from serving.pages.portfolios import (
     DEFAULT_METHOD,
     DEFAULT_MODEL,
@@ -103,7 +104,7 @@ async def _fan(request: Request, reference: str, model: str) -> Drawn:
             f"There is no fan of {reference!r} by {model}",
             "Ask for a portfolio and model that are simulated, of a gateway that reaches portfolio-simulation.",
         )
-    return charts.fan_chart(fan)
+    return charts.fan_chart(fan, portfolio_at(reference))
 
 
 def _of_portfolio(draw: Callable[[Connection, Portfolio, Choices], Drawn], asked: Asked) -> Drawn:
@@ -133,17 +134,18 @@ def _series(connection: Connection, portfolio: Portfolio, years: Years) -> HeldS
 
 
 def _wealth(connection: Connection, portfolio: Portfolio, chosen: Choices) -> Drawn:
-    return charts.wealth_chart(_series(connection, portfolio, chosen.years), YEARS_WORDS[chosen.years])
+    series = _series(connection, portfolio, chosen.years)
+    return charts.wealth_chart(series, YEARS_WORDS[chosen.years], portfolio_at(str(portfolio.id)))
 
 
 def _drawdown(connection: Connection, portfolio: Portfolio, chosen: Choices) -> Drawn:
-    return charts.drawdown_chart(_series(connection, portfolio, chosen.years))
+    return charts.drawdown_chart(_series(connection, portfolio, chosen.years), portfolio_at(str(portfolio.id)))
 
 
 def _exceptions(connection: Connection, portfolio: Portfolio, chosen: Choices) -> Drawn:
     tails = read_portfolio_tails(connection, portfolio.id, Window(limit=JUDGED_SESSIONS + 1), chosen.method)
     series = _series(connection, portfolio, chosen.years)
-    return charts.exceptions_chart(charts.judged(series, tails), chosen.method)
+    return charts.exceptions_chart(charts.judged(series, tails), chosen.method, portfolio_at(str(portfolio.id)))
 
 
 def _contributions(connection: Connection, portfolio: Portfolio, _: Choices) -> Drawn:

@@ -40,12 +40,19 @@ class ChartTable:
         With a text for each head; the first names the row.
     summary
         What a reader opens it by, where the caption is too long.
+    links
+        For each row and column the address that explains the number there, or empty; none at all by default.
     """
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     summary: str = ""
+    links: Sequence[Sequence[str]] = ()
+
+    def link(self, row: int, column: int) -> str:
+        """Where a number is explained; empty where it is not."""
+        return self.links[row][column] if self.links else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Annotated
 from urllib.parse import quote
+from uuid import UUID
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -23,6 +24,7 @@ from serving.deps import Database
 from serving.inputs import InstrumentPath, PortfolioPath
 from serving.pages.asking import asked
 from serving.pages.charts import Bars, TimeChart
+from serving.pages.explained_inputs import input_tables
 from serving.pages.rendering import PageRoute, page
 from serving.routes.explaining.envelope import ExplanationOut, InputsOut
 
@@ -34,6 +36,9 @@ INSTRUMENTS_SHOWN = 40
 """Of the table of inputs; a matrix has hundreds."""
 
 TableName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,63}$"), Path(description="Name of a table.")]
+JobPath = Annotated[UUID, Path(description="Id of a simulation.")]
+StrategyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,31}$"), Path(description="Of a strategy.")]
+WriteNumber = Annotated[int, Path(ge=1, lt=2**31, description="Number of a write.")]
 KindPath = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}(/[a-z]{1,20})?$"), Path(description="Of a number.")]
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -67,6 +72,32 @@ async def explain_instrument(symbol: InstrumentPath, kind: KindPath, request: Re
 async def explain_covariance(request: Request) -> Response:
     """An entry of the covariance matrix."""
     return await _explained(request, "", "covariance")
+
+
+@router.get("/simulations/{job_id}/explain")
+async def explain_simulation_job(job_id: JobPath, request: Request) -> Response:
+    """A figure of a simulation in the background."""
+    return await _explained(request, "", f"simulations/{job_id}")
+
+
+@router.get("/strategies/{name}/explain")
+async def explain_strategy(name: StrategyName, request: Request) -> Response:
+    """A figure of a strategy."""
+    return await _explained(request, "", f"strategies/{name}")
+
+
+@router.get("/scores/explain")
+async def explain_score(request: Request) -> Response:
+    """How past forecasts did."""
+    return await _explained(request, "", "scores")
+
+
+@router.get("/writes/{number}")
+def write_page(number: WriteNumber, database: Database) -> Response:
+    """A write: which asset it wrote, when, in which run and by which code."""
+    with database.reading() as connection:
+        written = read_materialization(connection, number)
+        return page("write.html", database.notice(connection), write=written)
 
 
 @router.get("/tables/{name}")
@@ -110,6 +141,7 @@ def _page(body: bytes, subject: str, api: str) -> Response:
         api=api,
         sessions=(inputs.sessions[0], inputs.sessions[-1], len(inputs.sessions)),
         instruments=list(inputs.close)[:INSTRUMENTS_SHOWN],
+        tables=input_tables(explained, subject),
         returns_chart=_returns_chart(inputs),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -40,12 +40,15 @@ class FanChart:
         (l,) ascending quantile levels, an odd number of them: the middle one is a line, the others pair up.
     wealth
         (k, l) of 1 at the start.
+    why
+        Step and level → address that explains the number; None without any.
     """
 
     title: str
     steps: Sequence[int]
     levels: Sequence[float]
     wealth: Sequence[Sequence[float]]
+    why: Callable[[int, float], str] | None = None
 
     def drawn(self) -> Drawn:
         """The chart and its table; a sentence in its place without a step."""
@@ -96,7 +99,9 @@ class FanChart:
             [str(step), *(percent(wealth - 1.0) for wealth in row)]
             for step, row in zip(self.steps, self.wealth, strict=True)
         ]
-        return ChartTable("Quantiles of the simulated return", heads, rows)
+        explain = self.why
+        links = [["", *(explain(step, level) for level in self.levels)] for step in self.steps] if explain else []
+        return ChartTable("Quantiles of the simulated return", heads, rows, links=links)
 
 
 def _grid(low: float, high: float, up: Scale) -> str:

@@ -12,6 +12,7 @@ PERCENT_UNITS = ("fraction", "share", "probability")
 _ACRONYMS = {name.lower(): name for name in ("EWMA", "HAR", "LTCM", "US", "EU", "GBM")}
 _MONEY_FROM = 1_000_000.0
 """From here on a price has no decimals."""
+_ALL_DIGITS_FROM = 100_000.0
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
@@ -40,6 +41,13 @@ def count(value: int | None) -> str:
 def by_unit(value: float | None, unit: str) -> str:
     """A number as its unit wants it, such as ``fraction per year`` or ``ratio``."""
     return percent(value) if unit.startswith(PERCENT_UNITS) else ratio(value)
+
+
+def rounded(value: float | None) -> str:
+    """A number of any size with six digits that count, or all those before the point."""
+    if not _is_known(value):
+        return MISSING
+    return _signed(f"{value:,.0f}" if abs(value) >= _ALL_DIGITS_FROM else f"{value:.6g}")
 
 
 def exact(value: float | None) -> str:

@@ -13,6 +13,7 @@ from psycopg import Connection
 from pipeline.base.errors import NotFoundError
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures import MEASURES, MeasureInputError
+from pipeline.risk.measures.books import value_book
 from pipeline.risk.measures.concentration import concentration
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.risk.measures.limits import Limit, LimitState, check_limits
@@ -21,6 +22,8 @@ from pipeline.store.limits import StoredLimit
 from pipeline.store.portfolios import Portfolio
 from pipeline.store.prices import PricePanel, read_last_session, read_price_panel
 from pipeline.store.risk_columns import RiskRow
+from pipeline.store.transactions import read_transactions
+from serving.routes.books import read_book
 
 LOOK_BACK = timedelta(days=220)
 """Two quarters and more: quarterly weights drift from the last close of the quarter before."""
@@ -71,6 +74,17 @@ def standing_of(portfolio: Portfolio, panel: PricePanel | None) -> Standing | No
     newest = close[np.isfinite(close).all(axis=1)][-1]
     value = math.fsum((newest * portfolio.amounts).tolist()) if portfolio.rebalancing == "buy_and_hold" else None
     return Standing(series.sessions[-1].astype(date), series.held.weights[-1], value)
+
+
+def read_worth(connection: Connection, portfolio: Portfolio, standing: Standing | None) -> float | None:
+    """What a portfolio is worth at its newest close, a book with its cash; None where that cannot be said."""
+    if not portfolio.keeps_book:
+        return None if standing is None else standing.value
+    try:
+        book = read_book(connection, read_transactions(connection, [portfolio.id]), portfolio.base_currency)
+        return None if book is None else float(value_book(book.close, book.trades, book.flows).value[-1])
+    except (MeasureInputError, NotFoundError):
+        return None
 
 
 def limit_states(limits: Sequence[StoredLimit], row: RiskRow | None, standing: Standing | None) -> list[LimitState]:

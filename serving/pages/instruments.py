@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from serving.pages.chart_tables import over_time
 from serving.pages.charts import Band, Bars, Layer, Line, TimeChart
 from serving.pages.drawing import ChartTable, Drawn, Tone, number
 from serving.pages.formats import percent, words
+from serving.pages.links import Explained, instrument_at, why
 from serving.pages.rendering import PageRoute, page
 from serving.pages.results import newest_group
 from serving.pages.row_charts import Bar, BarChart
@@ -45,8 +47,15 @@ router = APIRouter(prefix="/instruments", route_class=PageRoute, include_in_sche
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What is stored of an instrument over time, oldest first."""
+    """What is stored of an instrument over time, oldest first.
 
+    Parameters
+    ----------
+    subject
+        Address of its page.
+    """
+
+    subject: str
     instrument: Instrument
     bars: list[PriceBar]
     risk: list[RiskRow]
@@ -90,6 +99,7 @@ def read_of(connection: Connection, symbol: str) -> Series:
     instrument = read_instrument(connection, symbol)
     number_of, window = instrument.id, Window(limit=SESSIONS)
     return Series(
+        instrument_at(symbol),
         instrument,
         read_bars(connection, number_of, window),
         read_instrument_risk(connection, number_of, window),
@@ -103,7 +113,8 @@ def read_of(connection: Connection, symbol: str) -> Series:
 def _price_chart(found: Series) -> Drawn:
     title = f"Adjusted close of {found.instrument.symbol} in {found.instrument.currency}"
     close = _column(found.bars, "close_adjusted")
-    return over_time(TimeChart(title, _days(found.bars, "session"), [Line("adjusted close", close)], number))
+    chart = TimeChart(title, _days(found.bars, "session"), [Line("adjusted close", close)], number)
+    return over_time(chart, {"adjusted close": lambda day: why(f"{found.subject}/prices", session=day)})
 
 
 def _volatility_chart(found: Series) -> Drawn:
@@ -113,12 +124,21 @@ def _volatility_chart(found: Series) -> Drawn:
         Line("252 sessions", _column(found.risk, "volatility")),
         Line("EWMA", _column(found.risk, "volatility_ewma"), "b"),
     ]
+    explained: dict[str, Explained] = {
+        "252 sessions": lambda day: why(found.subject, measure="volatility", session=day),
+        "EWMA": lambda day: why(found.subject, measure="volatility_ewma", session=day),
+    }
     models = sorted({row.model for row in found.volatility})
     for model, tone in zip(models, _TONES, strict=False):
         rows = [row for row in found.volatility if row.model == model]
         values = _on(days, _days(rows, "as_of"), _column(rows, "volatility_21d"))
         layers.append(Line(f"21-session forecast, {words(model)}", values, tone))
-    return over_time(TimeChart("Annualised volatility and its forecasts", days, layers))
+        explained[layers[-1].name] = partial(_why_forecast, found.subject, model)
+    return over_time(TimeChart("Annualised volatility and its forecasts", days, layers), explained)
+
+
+def _why_forecast(subject: str, model: str, session: str) -> str:
+    return why(f"{subject}/forecasts/volatility", model=model, measure="volatility_21d", session=session)
 
 
 def _quantiles_chart(found: Series) -> Drawn:
@@ -139,14 +159,32 @@ def _quantiles_chart(found: Series) -> Drawn:
         Bars("daily return", came, "muted", came < of["0010"], "below the 1 % quantile"),
         Line("1 % quantile", of["0010"], "b"),
     ]
-    return Drawn(TimeChart(title, judged, layers).svg(), _misses(judged, came, of["0010"]))
+    forecast_by = [row for row, kept in zip(rows, known, strict=True) if kept]
+    return Drawn(TimeChart(title, judged, layers).svg(), _misses(found.subject, judged, came, forecast_by))
 
 
-def _misses(sessions: DateArray, came: FloatArray, outer: FloatArray) -> ChartTable | None:
-    places = np.flatnonzero(came < outer)
-    rows = [[str(sessions[i]), percent(came[i], 2), percent(outer[i], 2)] for i in places]
-    caption = f"The {len(rows)} of {len(sessions)} returns below the 1 % quantile"
-    return ChartTable(caption, ("Session", "Return", "1 % quantile"), rows) if rows else None
+def _misses(
+    subject: str, sessions: DateArray, came: FloatArray, rows: Sequence[QuantileForecastRow]
+) -> ChartTable | None:
+    """The returns below the 1 % quantile of the row that was forecast of each."""
+    outer = _column(rows, "quantile_0010")
+    places = np.flatnonzero(came < outer).tolist()
+    cells = [[str(sessions[i]), percent(came[i], 2), percent(outer[i], 2)] for i in places]
+    links = [
+        [
+            "",
+            why(f"{subject}/prices", measure="daily_return", session=sessions[i]),
+            why(
+                f"{subject}/forecasts/quantiles",
+                model=rows[i].model,
+                measure="quantile_0010",
+                session=rows[i].as_of,
+            ),
+        ]
+        for i in places
+    ]
+    caption = f"The {len(cells)} of {len(sessions)} returns below the 1 % quantile"
+    return ChartTable(caption, ("Session", "Return", "1 % quantile"), cells, links=links) if cells else None
 
 
 def _factors_chart(found: Series) -> Drawn:

@@ -16,7 +16,7 @@ from pipeline.store.portfolios import Portfolio, read_portfolios
 from pipeline.store.reading import LATEST
 from pipeline.store.risk_columns import RiskRow
 from serving.deps import Database
-from serving.pages.holdings import Standing, limit_states, read_newest_panel, standing_of
+from serving.pages.holdings import Standing, limit_states, read_newest_panel, read_worth, standing_of
 from serving.pages.rendering import PageRoute, page
 
 PAGE_ROWS = 50
@@ -31,6 +31,7 @@ class Summary:
     portfolio: Portfolio
     reference: str
     standing: Standing | None
+    worth: float | None
     risk: RiskRow | None
     limits: list[LimitState]
 
@@ -54,5 +55,6 @@ def _summaries(connection: Connection, portfolios: Sequence[Portfolio]) -> list[
         risk = next(iter(read_portfolio_risk(connection, portfolio.id, LATEST)), None)
         own = [limit for limit in limits if limit.portfolio_id == portfolio.id]
         states = limit_states(own, risk, standing)
-        found.append(Summary(portfolio, portfolio.slug or str(portfolio.id), standing, risk, states))
+        worth = read_worth(connection, portfolio, standing)
+        found.append(Summary(portfolio, portfolio.slug or str(portfolio.id), standing, worth, risk, states))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from serving.pages.charts import Bars, Layer, Line, Span, TimeChart
 from serving.pages.drawing import ChartTable, Drawn, number
 from serving.pages.fan_chart import FanChart
 from serving.pages.formats import percent, words
+from serving.pages.links import why
 from serving.pages.row_charts import Bar, BarChart, Interval, IntervalChart
 from serving.routes.simulation_fans import FanOut
 from serving.routes.stress import StoredScenarioOut
@@ -35,8 +37,8 @@ class Judged:
 
     Parameters
     ----------
-    sessions
-        (m,) that the forecasts are of, the session after each forecast's.
+    sessions, made
+        (m,) that the forecasts are of, and the ones before, at whose close they were made.
     returns, var
         (m,) of the portfolio, and the value at risk of the session before.
     exceptions
@@ -44,6 +46,7 @@ class Judged:
     """
 
     sessions: DateArray
+    made: DateArray
     returns: FloatArray
     var: FloatArray
     exceptions: BoolArray
@@ -54,19 +57,31 @@ class Judged:
         return int(self.exceptions.sum())
 
 
-def wealth_chart(series: HeldSeries, years: str) -> Drawn:
-    """What 1 has become since the first close."""
+def wealth_chart(series: HeldSeries, years: str, subject: str) -> Drawn:
+    """What 1 has become since the first close.
+
+    Parameters
+    ----------
+    subject
+        Address of the portfolio's page.
+    """
     wealth = np.cumprod(np.r_[1.0, 1.0 + series.held.returns], dtype=np.float64)
     title = f"Wealth of 1 invested on {series.sessions[0]}, {years}"
-    return over_time(TimeChart(title, series.sessions, [Line("wealth", wealth)], number))
+    chart, start = TimeChart(title, series.sessions, [Line("wealth", wealth)], number), str(series.sessions[0])
+    explain = partial(_explained, subject, "wealth", start)
+    return over_time(chart, {"wealth": explain})
 
 
-def drawdown_chart(series: HeldSeries) -> Drawn:
+def _explained(subject: str, measure: str, start: str, session: str) -> str:
+    return why(f"{subject}/history", measure=measure, start=start, session=session)
+
+
+def drawdown_chart(series: HeldSeries, subject: str) -> Drawn:
     """Fall from the peak since the first close, the deepest falls numbered."""
-    return falls_chart(series.held.returns, series.sessions)
+    return falls_chart(series.held.returns, series.sessions, subject)
 
 
-def falls_chart(returns: FloatArray, sessions: DateArray) -> Drawn:
+def falls_chart(returns: FloatArray, sessions: DateArray, subject: str) -> Drawn:
     """Fall from the peak since the first close.
 
     Parameters
@@ -86,7 +101,8 @@ def falls_chart(returns: FloatArray, sessions: DateArray) -> Drawn:
         [str(place), percent(s.depth), str(s.peak), str(s.trough), str(s.recovered or "not yet"), str(s.sessions)]
         for place, s in enumerate(spells, 1)
     ]
-    return Drawn(svg, ChartTable(f"The {len(rows)} deepest falls", heads, rows) if rows else None)
+    links = [["", _explained(subject, "drawdown", str(sessions[0]), str(s.trough)), *[""] * 4] for s in spells]
+    return Drawn(svg, ChartTable(f"The {len(rows)} deepest falls", heads, rows, links=links) if rows else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +149,11 @@ def judged(series: HeldSeries, tails: Sequence[TailRow]) -> Judged:
     known = rows < len(series.held.returns)
     known[known] &= series.sessions[rows[known]] == sessions[known]
     returns = series.held.returns[rows[known]]
-    return Judged(series.sessions[rows[known] + 1], returns, var[known], exceptions_of(returns, var[known]))
+    exceptions = exceptions_of(returns, var[known])
+    return Judged(series.sessions[rows[known] + 1], sessions[known], returns, var[known], exceptions)
 
 
-def exceptions_chart(found: Judged, method: str) -> Drawn:
+def exceptions_chart(found: Judged, method: str, subject: str) -> Drawn:
     """Daily returns against the value at risk that was published for each."""
     layers: list[Layer] = [
         Bars("daily return", found.returns, "muted", found.exceptions, "exception: a larger loss"),
@@ -153,7 +170,16 @@ def exceptions_chart(found: Judged, method: str) -> Drawn:
         ]
         for place in np.flatnonzero(found.exceptions)
     ]
-    table = ChartTable(f"The {len(rows)} exceptions", heads, rows) if rows else None
+    links = [
+        [
+            "",
+            why(f"{subject}/history", measure="total_return", session=found.sessions[place]),
+            why(f"{subject}/tail", method=method, measure="var_99_1d", session=found.made[place]),
+            "",
+        ]
+        for place in np.flatnonzero(found.exceptions)
+    ]
+    table = ChartTable(f"The {len(rows)} exceptions", heads, rows, links=links) if rows else None
     return Drawn(TimeChart(title, found.sessions, layers).svg(), table)
 
 
@@ -181,10 +207,16 @@ def simulation_chart(rows: Sequence[SimulationRow]) -> Drawn:
     return Drawn(IntervalChart(title, intervals).svg())
 
 
-def fan_chart(fan: FanOut) -> Drawn:
+def fan_chart(fan: FanOut, subject: str) -> Drawn:
     """How the stored simulation of a model spreads on the way."""
-    title = f"Simulated return over {fan.steps[-1]} sessions by {words(fan.simulation.model).lower()}"
-    return FanChart(title, fan.steps, fan.levels, fan.wealth).drawn()
+    made = fan.simulation
+    title = f"Simulated return over {fan.steps[-1]} sessions by {words(made.model).lower()}"
+
+    def explain(step: int, level: float) -> str:
+        measure = f"return_{100 * level:02.0f}"
+        return why(f"{subject}/simulations/fan", model=made.model, measure=measure, step=step, session=made.session)
+
+    return FanChart(title, fan.steps, fan.levels, fan.wealth, explain).drawn()
 
 
 def forecast_chart(rows: Mapping[str, QuantileForecastRow]) -> Drawn:

@@ -20,6 +20,7 @@ from serving.inputs import PortfolioPath
 from serving.pages import portfolio_charts as charts
 from serving.pages.asking import asked
 from serving.pages.histories import YEARS_WORDS, Years, read_history
+from serving.pages.links import portfolio_at
 from serving.pages.rendering import PageRoute, page
 from serving.pages.results import read_results
 from serving.routes.simulation_fans import FanOut
@@ -70,13 +71,14 @@ def _page(database: Connections, reference: str, chosen: Choices, fan: FanOut | 
         notice = database.notice(connection)
     scenarios = list_stress(reference, StressQuery(), database).data
     crises = [scenario for scenario in scenarios if scenario.kind == "historical"]
+    subject = portfolio_at(portfolio.slug or str(portfolio.id))
     values: dict[str, Any] = {field.name: getattr(found, field.name) for field in fields(found)}
     if history.series is not None:
         judged = charts.judged(history.series, tails)
         values |= {
-            "wealth_chart": charts.wealth_chart(history.series, YEARS_WORDS[chosen.years]),
-            "drawdown_chart": charts.drawdown_chart(history.series),
-            "exceptions_chart": charts.exceptions_chart(judged, chosen.method),
+            "wealth_chart": charts.wealth_chart(history.series, YEARS_WORDS[chosen.years], subject),
+            "drawdown_chart": charts.drawdown_chart(history.series, subject),
+            "exceptions_chart": charts.exceptions_chart(judged, chosen.method, subject),
             "judged": judged,
         }
     return page(
@@ -91,7 +93,7 @@ def _page(database: Connections, reference: str, chosen: Choices, fan: FanOut | 
         methods=tuple(VAR_METHODS),
         model=chosen.model,
         fan=fan,
-        fan_chart=None if fan is None else charts.fan_chart(fan),
+        fan_chart=None if fan is None else charts.fan_chart(fan, subject),
         measures=MEASURE_COLUMNS,
         units={name: unit.name for name, unit, _ in MEASURE_COLUMNS},
         crises=crises,

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
-from pipeline.base.errors import DatabaseError, InvalidInputError, NotFoundError, PlatformError
+from pipeline.base.errors import DatabaseError, InvalidInputError, NotFoundError, NotInstalledError, PlatformError
 from pipeline.risk.measures.errors import MeasureInputError
 from serving.callers import SIGNED_IN
 from serving.errors import RETRY_AFTER_SECONDS
@@ -35,6 +35,7 @@ _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (RequestValidationError, 404, "Not found"),
     (InvalidInputError, 422, "This cannot be shown"),
     (MeasureInputError, 422, "This cannot be shown"),
+    (NotInstalledError, 501, "This service cannot do that"),
     (DatabaseError, 503, "The database cannot be reached"),
 )
 
@@ -85,7 +86,7 @@ def _failure(request: Request, error: Exception) -> HTMLResponse:
     status, title = next(((s, t) for kind, s, t in _STATUSES if isinstance(error, kind)), (500, "The service failed"))
     cause, remedy = _causes(error)
     headers = {}
-    if status >= 500:
+    if status >= 500 and not isinstance(error, NotInstalledError):
         logger.error("%s %s: %s", request.method, request.url.path, error)
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         if not request.app.state.settings.is_local:  # strangers learn neither addresses nor users of the database

@@ -23,7 +23,7 @@ from pipeline.store.reading import LATEST, Window
 from pipeline.store.risk_columns import RiskRow
 from pipeline.store.var_backtests import BacktestRow, read_var_backtests
 from serving.inputs import MAXIMUM_ROWS
-from serving.pages.holdings import Standing, limit_states, read_newest_panel, standing_of
+from serving.pages.holdings import Standing, limit_states, read_newest_panel, read_worth, standing_of
 from serving.references import references
 
 EVENTS = Window(limit=10)
@@ -48,6 +48,8 @@ class Results:
     ----------
     names
         Instrument → the name under which it is found.
+    worth
+        What it is worth at the newest close, in its currency; None for target weights, which have no value.
     weights
         Of the positions at the newest close; empty without one.
     expected
@@ -56,6 +58,7 @@ class Results:
 
     names: Mapping[int, str]
     standing: Standing | None
+    worth: float | None
     weights: FloatArray | Sequence[float]
     risk: RiskRow | None
     limits: Sequence[LimitState]
@@ -75,6 +78,7 @@ def read_results(connection: Connection, portfolio: Portfolio) -> Results:
     return Results(
         names=names,
         standing=standing,
+        worth=read_worth(connection, portfolio, standing),
         weights=[] if standing is None else standing.weights.tolist(),
         risk=risk,
         limits=limit_states(read_limits(connection, portfolio.id), risk, standing),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from serving.pages import portfolio_charts as charts
 from serving.pages.charts import Layer, Line, TimeChart
 from serving.pages.drawing import ChartTable, number
 from serving.pages.formats import MISSING, by_unit, count, moment, money, percent, ratio, words
+from serving.pages.links import portfolio_at, why
 from serving.pages.row_charts import Bar, BarChart, Interval, IntervalChart
 from serving.routes.report_forms import CurveOut, PortfolioReport, Section
 
@@ -51,6 +52,8 @@ class Part:
         For each row and column of the first table what colour a cell has: ``p3`` to ``n3``, or empty.
     note
         What else there is to say.
+    anchor
+        Section of the portfolio's page where its numbers lead to their explanations; empty if there is none.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Part:
     tables: Sequence[ChartTable] = ()
     heat: Sequence[Sequence[str]] = ()
     note: str = ""
+    anchor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Sheet:
     Parameters
     ----------
     figures
-        Label and text of what stands on top.
+        Label, text and explaining address of what stands on top.
     notice
         Of the data; empty without any.
     """
@@ -76,7 +80,7 @@ class Sheet:
     subtitle: str
     notice: str
     as_of: date
-    figures: Sequence[tuple[str, str]]
+    figures: Sequence[tuple[str, str, str]]
     parts: Sequence[Part] = field(default=())
 
 
@@ -116,17 +120,26 @@ def sheet_of(
     )
 
 
-def _figures(report: PortfolioReport) -> list[tuple[str, str]]:
-    told = []
+def _figures(report: PortfolioReport) -> list[tuple[str, str, str]]:
+    told, subject = [], _subject(report)
     if report.performance is not None and report.performance.value is not None:
-        told.append(("Worth", money(report.performance.value, report.portfolio.base_currency)))
+        worth = money(report.performance.value, report.portfolio.base_currency)
+        told.append(("Worth", worth, why(f"{subject}/value", measure="value")))
     known = {m.name: by_unit(m.value, m.unit) for m in report.measures.measures} if report.measures else {}
-    return told + [(label, known.get(name, MISSING)) for name, label in FIGURES]
+    measured = [(label, known.get(name, MISSING), why(subject, measure=name)) for name, label in FIGURES]
+    return told + [(label, text, "" if text == MISSING else address) for label, text, address in measured]
 
 
-def _part(title: str, drawn: Sequence[str | None], tables: Sequence[ChartTable], empty: str = EMPTY) -> Part:
+def _part(
+    title: str,
+    drawn: Sequence[str | None],
+    tables: Sequence[ChartTable],
+    empty: str = EMPTY,
+    anchor: str = "",
+) -> Part:
     known = [table for table in tables if table.rows]
-    return Part(title, [svg for svg in drawn if svg is not None], known, note="" if known else empty)
+    shown = [svg for svg in drawn if svg is not None]
+    return Part(title, shown, known, note="" if known else empty, anchor=anchor if known else "")
 
 
 def _missing(report: PortfolioReport, title: str, section: str) -> Part:
@@ -141,8 +154,26 @@ def _performance(report: PortfolioReport) -> Part:
         [words(row.name), percent(row.total_return), percent(row.annual_return), percent(row.benchmark_return)]
         for row in found.trailing
     ]
-    table = ChartTable(f"Up to {found.as_of}", ("Period", "Return", "A year", "Benchmark"), rows)
+    links = []
+    for row in found.trailing:
+        earned = _earned(report, "total_return", row.start, found.as_of)
+        against = _earned(report, "benchmark_return", row.start, found.as_of)
+        known = (row.total_return, row.annual_return, row.benchmark_return)
+        addresses = zip(known, (earned, earned, against), strict=True)
+        links.append(["", *("" if value is None else address for value, address in addresses)])
+    heads = ("Period", "Return", "A year", "Benchmark")
+    table = ChartTable(f"Up to {found.as_of}", heads, rows, links=links)
     return _part("Performance", [_wealth(found.curve)], [table])
+
+
+def _subject(report: PortfolioReport) -> str:
+    """Address of the portfolio's page."""
+    return portfolio_at(report.portfolio.slug or str(report.portfolio.id))
+
+
+def _earned(report: PortfolioReport, measure: str, start: date, end: date | None) -> str:
+    """What explains a return from the last close up to one day to that of another."""
+    return why(f"{_subject(report)}/history", measure=measure, start=start, session=end or report.as_of)
 
 
 def _wealth(curve: CurveOut) -> str:
@@ -159,7 +190,7 @@ def _drawdowns(report: PortfolioReport) -> Part:
         return _missing(report, "Drawdowns", "performance")
     wealth = np.array(found.curve.wealth)
     sessions = np.array(found.curve.sessions, dtype="datetime64[D]")
-    drawn = charts.falls_chart(wealth[1:] / wealth[:-1] - 1.0, sessions)
+    drawn = charts.falls_chart(wealth[1:] / wealth[:-1] - 1.0, sessions, _subject(report))
     return _part("Drawdowns", [drawn.svg], [drawn.table] if drawn.table else [], "It never fell.")
 
 
@@ -168,13 +199,27 @@ def _monthly_returns(report: PortfolioReport) -> Part:
     if found is None:
         return _missing(report, "Monthly returns", "performance")
     earned = {month.start: month.total_return for month in found.months}
-    rows, heat = [], []
+    rows, heat, links = [], [], []
     for year in found.years[: -MOST_YEARS - 1 : -1]:
         values = [earned.get(date(year.start.year, month, 1)) for month in range(1, 13)]
         rows.append([str(year.start.year), *(percent(value) for value in values), percent(year.total_return)])
         heat.append(["", *(_heat(value) for value in values), ""])
-    table = ChartTable("The first and the last may be incomplete", ("Year", *MONTHS, "Year's"), rows)
+        starts = [date(year.start.year, month, 1) for month in range(1, 13)]
+        ends = [*starts[1:], date(year.start.year + 1, 1, 1)]
+        links.append([""])
+        for first, end, value in zip(
+            [*starts, starts[0]], [*ends, ends[-1]], [*values, year.total_return], strict=True
+        ):
+            links[-1].append("" if value is None else _of_days(report, first, end))
+    heads = ("Year", *MONTHS, "Year's")
+    table = ChartTable("The first and the last may be incomplete", heads, rows, links=links)
     return replace(_part("Monthly returns", [], [table]), heat=heat)
+
+
+def _of_days(report: PortfolioReport, first: date, end: date) -> str:
+    """What explains the return of the days before `end`."""
+    last = min(end - timedelta(days=1), report.as_of)
+    return _earned(report, "total_return", first - timedelta(days=1), last)
 
 
 def _heat(value: float | None) -> str:
@@ -202,7 +247,7 @@ def _tails(report: PortfolioReport, exceptions: str | None) -> Part:
         rows.append([words(method), *(percent(value, 2) for value in values), *verdict])
     heads = ("Method", *(label for _, _, label in TAILS), "Exceptions", "Kupiec p", "Indep. p", "Basel")
     caption = f"Of the session after {report.tails.as_of}; backtests of the published VaR 99 %"
-    return _part(title, [exceptions], [ChartTable(caption, heads, rows)])
+    return _part(title, [exceptions], [ChartTable(caption, heads, rows)], anchor="tail")
 
 
 def _stress(report: PortfolioReport) -> Part:
@@ -210,7 +255,9 @@ def _stress(report: PortfolioReport) -> Part:
     rows = [[words(row.scenario), percent(row.total), percent(row.worst_total)] for row in crises]
     caption = f"Holdings of {crises[0].session}" if crises else ""
     drawn = charts.stress_chart(crises).svg if crises else None
-    return _part("Past crises", [drawn], [ChartTable(caption, ("Scenario", "At the end", "Deepest"), rows)])
+    return _part(
+        "Past crises", [drawn], [ChartTable(caption, ("Scenario", "At the end", "Deepest"), rows)], anchor="stress"
+    )
 
 
 def _contributions(report: PortfolioReport) -> Part:
@@ -230,7 +277,7 @@ def _contributions(report: PortfolioReport) -> Part:
     heads = ("Position", "Weight", "Volatility", "VaR 99 %", "ES 97.5 %")
     caption = f"Parts of one session's risk at {report.contributions.as_of}; {len(shown)} of {count(_held(report))}"
     drawn = BarChart("Parts of the volatility by position", bars, decimals=2).svg()
-    return _part(title, [drawn], [ChartTable(caption, heads, rows)])
+    return _part(title, [drawn], [ChartTable(caption, heads, rows)], anchor="contributions")
 
 
 def _held(report: PortfolioReport) -> int:
@@ -246,7 +293,7 @@ def _simulations(report: PortfolioReport, fan: str | None) -> Part:
     if found:
         first = found[0]
         caption = f"{first.horizon_sessions} sessions from {first.session}, {count(first.paths)} paths a model"
-    return _part("One simulated year", [fan], [ChartTable(caption, heads, rows)])
+    return _part("One simulated year", [fan], [ChartTable(caption, heads, rows)], anchor="simulation")
 
 
 def _forecasts(report: PortfolioReport) -> Part:
@@ -280,7 +327,7 @@ def _limits(report: PortfolioReport) -> Part:
         values = [by_unit(value, unit) for value in (limit.value, limit.warn, limit.breach)]
         rows.append([f"{limit.measure} ({limit.direction})", *values, limit.status.lower()])
     heads = ("Measure", "Value", "Warning", "Breach", "State")
-    return _part("Limits", [], [ChartTable(f"At {report.limits.as_of}", heads, rows)], "None are set.")
+    return _part("Limits", [], [ChartTable(f"At {report.limits.as_of}", heads, rows)], "None are set.", "limits")
 
 
 def _data(report: PortfolioReport, writes: Sequence[Materialization]) -> Part:
@@ -290,8 +337,9 @@ def _data(report: PortfolioReport, writes: Sequence[Materialization]) -> Part:
     }
     computed = [name for name, section in sections.items() if section is not None and section.source == "computed"]
     rows = [[w.asset, str(w.id), moment(w.finished_at), w.code_version[:12] or MISSING, w.run_id[:36]] for w in writes]
+    links = [["", f"/writes/{w.id}", "", "", ""] for w in writes]
     heads = ("Asset", "Write", "Finished", "Code", "Run")
     note = f"Computed for this sheet from the stored prices: {', '.join(computed) or 'nothing'}."
     if report.unavailable:
         note += " Not available: " + "; ".join(f"{name}: {why}" for name, why in report.unavailable.items()) + "."
-    return replace(_part("Data", [], [ChartTable("Writes of what is stored", heads, rows)]), note=note)
+    return replace(_part("Data", [], [ChartTable("Writes of what is stored", heads, rows, links=links)]), note=note)

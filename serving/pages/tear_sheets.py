@@ -27,6 +27,7 @@ from serving.pages import portfolio_charts as charts
 from serving.pages.asking import asked
 from serving.pages.drawing import STYLE_SHEET
 from serving.pages.histories import Years, read_history
+from serving.pages.links import portfolio_at
 from serving.pages.portfolios import DEFAULT_METHOD, DEFAULT_MODEL, JUDGED_SESSIONS, ModelQuery, read_fan
 from serving.pages.rendering import TEMPLATES, PageRoute, environment, page
 from serving.pages.tear_sheet_parts import Sheet, sheet_of
@@ -93,7 +94,9 @@ def _sheet(database: Connections, reference: str, body: bytes, fan: FanOut | Non
     with database.reading() as connection:
         exceptions = _exceptions(connection, reference)
         writes = _writes(connection, report)
-    return sheet_of(report, exceptions, None if fan is None else charts.fan_chart(fan).svg, writes)
+    return sheet_of(
+        report, exceptions, None if fan is None else charts.fan_chart(fan, portfolio_at(reference)).svg, writes
+    )
 
 
 def _exceptions(connection: Connection, reference: str) -> str | None:
@@ -104,7 +107,9 @@ def _exceptions(connection: Connection, reference: str) -> str | None:
         return None
     window = Window(limit=JUDGED_SESSIONS + 1)
     judged = charts.judged(series, read_portfolio_tails(connection, portfolio.id, window, DEFAULT_METHOD))
-    return charts.exceptions_chart(judged, DEFAULT_METHOD).svg if len(judged.sessions) else None
+    return (
+        charts.exceptions_chart(judged, DEFAULT_METHOD, portfolio_at(reference)).svg if len(judged.sessions) else None
+    )
 
 
 def _writes(connection: Connection, report: PortfolioReport) -> list[Materialization]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
-from pipeline.base.errors import DatabaseError, NotFoundError
+from pipeline.base.errors import DatabaseError, NotInstalledError
 from serving.pages.drawing import printed
 from serving.pages.tear_sheet_parts import Sheet
 
@@ -31,7 +31,7 @@ async def typeset(sheet: Sheet) -> bytes:
 
     Raises
     ------
-    NotFoundError
+    NotInstalledError
         If typst is not installed here.
     DatabaseError
         If too many sheets wait, or one takes too long.
@@ -54,13 +54,13 @@ def set_sheet(sheet: Sheet) -> bytes:
 
     Raises
     ------
-    NotFoundError
+    NotInstalledError
         If typst is not installed here.
     """
     try:
         import typst  # noqa: PLC0415 - 40 MB, and the gateway alone has it
     except ImportError as error:
-        raise NotFoundError("This service sets no PDF: typst is not installed", "Ask backend-api.") from error
+        raise NotInstalledError("This service sets no PDF: typst is not installed", "Ask backend-api.") from error
     content = asdict(sheet)
     for part in content["parts"]:
         part["charts"] = [printed(svg) for svg in part["charts"]]

@@ -81,12 +81,16 @@ def list_keys(query: Paged, database: Database) -> Collection[KeyOut]:
 
 @router.post("", status_code=201, responses=problem_responses(409))
 def post_key(given: KeyIn, database: Database) -> NewKeyAnswer:
-    """Make a key for oneself; the answer shows it once."""
+    """Make a key for oneself, after logging in; the answer shows it once."""
     caller = database.caller
     if caller is None or caller.user_id is None:
         raise ConflictError(
             "Whoever asks is no user, so that a key would belong to nobody",
             "Log in as a user, or run `fintech keys add EMAIL`.",
+        )
+    if caller.key_id is not None:
+        raise ConflictError(
+            "An API key makes no other, which would outlive it when it is revoked", "Log in, and make it then."
         )
     beyond = sorted(set(given.scopes) - caller.permissions)
     if beyond:

@@ -27,7 +27,7 @@ from serving.deps import Database
 from serving.inputs import InstrumentPath, PastDay, PortfolioPath, Windowed
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of
 from serving.routes.tails import Fraction, MethodName, read_held
-from serving.routing import ComputingRoute
+from serving.routing import ThreadedRoute, computing
 
 MOST_OBSERVATIONS_ASKED = 2_520
 """Ten years: under a second of the slowest method."""
@@ -35,7 +35,7 @@ MOST_OBSERVATIONS_ASKED = 2_520
 MOST_RETURNS_READ = 4_000_000
 """Observations × window of a request."""
 
-router = APIRouter(route_class=ComputingRoute, tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
 
 BACKTESTS = Order.of_series(VAR_BACKTEST, "subject_kind", "subject_id")
 
@@ -155,6 +155,7 @@ def list_instrument_backtests(symbol: InstrumentPath, query: Windowed, database:
 
 
 @router.post("/portfolios/{reference}/backtests")
+@computing
 def compute_portfolio_backtest(
     reference: PortfolioPath, database: Database, request: BacktestRequest | None = None
 ) -> PortfolioBacktestOut:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -16,11 +15,12 @@ from pipeline.risk.measures import MeasureInputError
 from pipeline.risk.measures.concentration import concentration
 from pipeline.risk.measures.drawdown import DrawdownSpell
 from pipeline.risk.measures.full_report import FullReport, ReportSpec, full_report
-from pipeline.risk.measures.liquidity import liquidation_horizons, liquidity_adjusted_var
+from pipeline.risk.measures.liquidity import SpreadCost, liquidation_horizons, liquidity_adjusted_var, spread_cost
 from pipeline.risk.measures.risk_free import NONE_STORED, RiskFree
 from pipeline.store.instruments import read_instrument
 from pipeline.store.schema import LOSS
 from serving.deps import Database
+from serving.measures import UNITS
 from serving.risk_free import (
     GIVEN,
     NO_CURRENCY,
@@ -29,7 +29,6 @@ from serving.risk_free import (
 )
 from serving.routes.calculate_forms import (
     DEFAULT_POSITIONS_WINDOW,
-    UNITS,
     CalculateIn,
     CalculateOut,
     ConcentrationOut,
@@ -62,7 +61,7 @@ def calculate(asked: CalculateIn, database: Database) -> CalculateOut:
     """Measure returns, or positions at the stored prices, without storing anything."""
     spec = asked.spec
     subject, notice = read_subject(asked, database)
-    subject = _with_rates(asked, subject, database)
+    subject = with_stored_rates(asked, subject, database)
     return _answer(asked, spec, subject, notice)
 
 
@@ -93,7 +92,7 @@ def read_subject(asked: CalculateIn, database: Database) -> tuple[Subject, str |
     return subject, notice
 
 
-def _with_rates(asked: CalculateIn, subject: Subject, database: Database) -> Subject:
+def with_stored_rates(asked: CalculateIn, subject: Subject, database: Database) -> Subject:
     """The subject with the stored rates that it is measured by, if any.
 
     Raises
@@ -110,10 +109,10 @@ def _with_rates(asked: CalculateIn, subject: Subject, database: Database) -> Sub
         raise MeasureInputError("risk_free_series: stored rates need the dates of the returns; give returns.dates")
     with database.reading() as connection:
         if series is not None:
-            found: RiskFree | None = read_series_rates(connection, series, sessions)
+            found: RiskFree | None = read_series_rates(connection, series, sessions, asked.periods_per_year)
         else:
             assert held is not None  # decided above
-            found = read_currency_rates(connection, held.currency, sessions)
+            found = read_currency_rates(connection, held.currency, sessions, asked.periods_per_year)
     if found is None:
         return subject
     return replace(subject, windows=replace(subject.windows, risk_free=found.daily), risk_free=found.series)
@@ -147,6 +146,8 @@ def _answer(asked: CalculateIn, spec: ReportSpec, subject: Subject, notice: str 
         risk_free_rate_annual=spec.risk.risk_free_rate_annual if subject.risk_free is None else None,
         risk_free=_said(asked, subject),
         convention=spec.convention,
+        moments=spec.moments,
+        periods_per_year=spec.risk.periods_per_year,
         rebalancing=None if held is None else asked.rebalancing or "buy_and_hold",
         base_currency=None if held is None else held.currency,
         benchmark=subject.benchmark,
@@ -237,11 +238,40 @@ def liquidity_answer(asked: LiquidityIn, spec: ReportSpec, held: Held) -> tuple[
         figures.append(
             LiquidityFigureOut(confidence=confidence, var=found.value_at_risk, liquidity_adjusted_var=adjusted)
         )
-    days: Iterable[float | None] = [None if value is None or np.isnan(d) else float(d) for d in horizons.days]
+    costs = spread_costs(asked, held)
+    days = horizons.days if value is not None else np.full(len(held.symbols), np.nan)
     positions = [
-        LiquidationOut(symbol=symbol, weight=float(weight), liquidation_sessions=sessions)
-        for symbol, weight, sessions in zip(held.symbols, held.weights, days, strict=True)
+        LiquidationOut(
+            symbol=symbol, weight=float(weight), liquidation_sessions=_known(sessions), spread_cost=_known(cost)
+        )
+        for symbol, weight, sessions, cost in zip(held.symbols, held.weights, days, costs.cost, strict=True)
     ]
     return positions, LiquidityOut(
-        participation=asked.participation, figures=figures, without_volume=without_volume, undefined=undefined
+        participation=asked.participation,
+        figures=figures,
+        without_volume=without_volume,
+        spread_cost=_known(costs.total),
+        without_spread=list(costs.unknown),
+        undefined=undefined,
     )
+
+
+def spread_costs(asked: LiquidityIn, held: Held) -> SpreadCost:
+    """What leaving each position through half of its worst spread costs.
+
+    Raises
+    ------
+    MeasureInputError
+        For a spread of what is not held, or two of one position.
+    """
+    given = {spread.symbol: (spread.mean, spread.deviation) for spread in asked.spreads or []}
+    if len(given) < len(asked.spreads or []):
+        raise MeasureInputError("liquidity.spreads: a symbol comes twice; give each position's spread once")
+    if unheld := sorted(set(given) - set(held.symbols)):
+        raise MeasureInputError(f"liquidity.spreads: {unheld[0]} is not among the positions; leave it out")
+    known = np.array([given.get(symbol, (np.nan, np.nan)) for symbol in held.symbols])
+    return spread_cost(held.weights, known[:, 0], known[:, 1], held.symbols, asked.spread_deviations)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -11,12 +11,14 @@ from pydantic import StringConstraints as Text
 from pydantic_core import PydanticCustomError
 
 from pipeline.base.types import Rebalancing
-from pipeline.risk.measures import MEASURES, RiskSpec
+from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.full_report import Convention, ReportSpec
-from pipeline.risk.measures.liquidity import DEFAULT_PARTICIPATION
+from pipeline.risk.measures.liquidity import DEFAULT_PARTICIPATION, SPREAD_DEVIATIONS_99
+from pipeline.risk.measures.moments import MomentMethod
+from pipeline.risk.measures.on_request import REPORTED
 from pipeline.risk.measures.tail_spec import Scaling
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
-from pipeline.store.risk_columns import MEASURE_COLUMNS
+from pipeline.risk.measures.windows import TRADING_DAYS_PER_YEAR
 from pipeline.store.schema import DRAWDOWN, LOSS
 from serving.answers import Resource, Row
 from serving.inputs import Currency, IsoDate, Symbol
@@ -40,7 +42,8 @@ MOST_CONFIDENCES = 5
 LONGEST_HORIZON_SESSIONS = 63
 """A quarter: three methods simulate each session of 10,000 paths."""
 MOST_DRAWDOWNS = 50
-UNITS = {name: unit.name for name, unit, _ in MEASURE_COLUMNS}
+MOST_PERIODS_PER_YEAR = 366
+"""Returns of calendar days, in a leap year."""
 
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 Name = Annotated[str, Text(pattern=r"^[a-z0-9_]{1,40}$")]
@@ -86,6 +89,16 @@ class SeriesIn(BaseModel):
         return Series(np.array(self.values, dtype=np.float64), dates)
 
 
+class SpreadIn(BaseModel):
+    """The relative spread of a position, (ask − bid) / mid."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    symbol: Symbol
+    mean: Annotated[Number, Field(ge=0, le=2)] = Field(description="Fraction: 0.001 is 10 basis points.")
+    deviation: Annotated[Number, Field(ge=0, le=2)] = Field(0.0, description="Standard deviation of it.")
+
+
 class LiquidityIn(BaseModel):
     """How positions would be sold."""
 
@@ -99,6 +112,15 @@ class LiquidityIn(BaseModel):
     )
     portfolio_value: Annotated[Number, Field(ge=0.01, le=1e15)] | None = Field(
         None, description="Value of the portfolio in its base_currency; quantities have their own."
+    )
+    spreads: list[SpreadIn] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAXIMUM_POSITIONS,
+        description="Of the positions; half of each, at its worst, is what selling costs.",
+    )
+    spread_deviations: Annotated[Number, Field(ge=0, le=10)] = Field(
+        SPREAD_DEVIATIONS_99, description="Standard deviations that the worst spread lies above its mean."
     )
 
 
@@ -151,10 +173,22 @@ class CalculateIn(BaseModel):
         description=f"Newest returns to measure; null for all of a series, {DEFAULT_POSITIONS_WINDOW} of positions.",
     )
     measures: list[Name] | None = Field(
-        None, min_length=1, max_length=len(MEASURES), description="Names of GET /api/v1/measures; null for all."
+        None, min_length=1, max_length=len(REPORTED), description="Names of GET /api/v1/measures; null for all."
+    )
+    moments: MomentMethod = Field(
+        "population",
+        description='Of skewness and excess kurtosis: "adjusted" corrects the bias of a small sample (G1 and G2 of'
+        " Joanes & Gill 1998).",
     )
     convention: Convention = Field(
         "platform", description="A library's name gives its figures, in its unit and sign, where it has one."
+    )
+    periods_per_year: Annotated[int, Strict()] = Field(
+        TRADING_DAYS_PER_YEAR,
+        ge=1,
+        le=MOST_PERIODS_PER_YEAR,
+        description="Returns in a year, by which figures are annualised and annual rates divided: 252 of sessions, 52"
+        " of weeks, 12 of months. What is counted in sessions is then counted in those.",
     )
     risk_free_rate_annual: Rate | None = Field(
         None,
@@ -207,14 +241,15 @@ class CalculateIn(BaseModel):
             For names that are not registered.
         """
         return ReportSpec(
-            RiskSpec(risk_free_rate_annual=self.risk_free_rate_annual or 0.0),
-            tuple(self.measures) if self.measures else ReportSpec().measures,
+            RiskSpec(periods_per_year=self.periods_per_year, risk_free_rate_annual=self.risk_free_rate_annual or 0.0),
+            tuple(self.measures or (measure.name for measure in REPORTED)),
             self.convention,
             tuple(dict.fromkeys(self.confidence)),
             tuple(self.var_methods or VAR_METHODS),
             self.horizon_sessions,
             self.scaling,
             self.drawdowns,
+            self.moments,
         )
 
 
@@ -271,6 +306,9 @@ class LiquidationOut(Row):
     symbol: str
     weight: float = Field(description="Share of the value; negative if short.")
     liquidation_sessions: float | None = Field(description="To sell it; null if unknown.")
+    spread_cost: float | None = Field(
+        description="Half of its worst spread [fraction of the portfolio's value]; null if unknown."
+    )
 
 
 class ConcentrationOut(Row):
@@ -296,6 +334,10 @@ class LiquidityOut(Row):
     participation: float
     figures: list[LiquidityFigureOut]
     without_volume: list[str] = Field(description="Symbols of positions whose volume is not known.")
+    spread_cost: float | None = Field(
+        description="Of all positions [fraction of value], to be added to a value at risk; null if one is unknown."
+    )
+    without_spread: list[str] = Field(description="Symbols of positions whose spread is not given.")
     undefined: str | None = Field(description="Why there are no adjusted values.")
 
 
@@ -308,6 +350,8 @@ class CalculateOut(Resource):
     risk_free_rate_annual: float | None = Field(description="Null where the stored rates of a series were taken.")
     risk_free: str = Field(description=SAID_MEANING)
     convention: str
+    moments: MomentMethod = Field(description="Of skewness and excess kurtosis, where the platform's.")
+    periods_per_year: int = Field(description="By which figures are annualised.")
     rebalancing: Rebalancing | None
     base_currency: str | None = Field(description="In which positions were measured; null for returns.")
     benchmark: str | None = Field(description='Symbol, or "given" for the caller\'s returns.')

@@ -25,7 +25,7 @@ from serving.answers import Resource
 from serving.deps import Database
 from serving.inputs import IsoDate
 from serving.references import references
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 CALENDAR_DAYS_PER_SESSION = 1.6
 """365 by 252, and room for holidays."""
@@ -33,7 +33,7 @@ CALENDAR_DAYS_PER_SESSION = 1.6
 MOST_SYMBOLS = 200
 """Rows of one answer: 40,000 numbers of each kind, 1.6 MB."""
 
-router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, tags=["risk"])
 
 Estimator = Literal["ledoit_wolf", "sample", "ewma", "oas"]
 STORED: Estimator = "ledoit_wolf"
@@ -100,7 +100,7 @@ def get_covariance(query: Annotated[CovarianceQuery, Query()], database: Databas
         if query.estimator == STORED:
             matrix = Matrix(stored.ids, stored.matrix, stored.materialization_id)
         else:
-            matrix = _estimated(connection, instruments, stored, query.estimator)
+            matrix = estimated_matrix(connection, instruments, stored, query.estimator)
         notice = database.notice(connection)
     return _answer(matrix, stored, query.estimator, chosen, instruments).model_copy(update={"notice": notice})
 
@@ -120,10 +120,16 @@ def _require_few(ids: Sequence[int], chosen: Sequence[Instrument]) -> None:
         )
 
 
-def _estimated(
+def estimated_matrix(
     connection: Connection, instruments: Sequence[Instrument], stored: CovarianceRow, estimator: str
 ) -> Matrix:
-    """By another estimator, of the same instruments over the same returns."""
+    """By another estimator, of the same instruments over the same returns.
+
+    Raises
+    ------
+    NotFoundError
+        If the prices no longer fill the window.
+    """
     ids, session = stored.ids, stored.session
     _, window = read_common_window(connection, instruments, ids, session, stored.window_sessions)
     if window is None:

@@ -31,7 +31,7 @@ from serving.answers import Resource, Row
 from serving.deps import Database
 from serving.inputs import IsoDate, PortfolioPath
 from serving.routes.portfolio_risk import QUARTER_DAYS, end_of
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 DEFAULT_DAYS = 365
 
@@ -43,7 +43,7 @@ _FX = "What those currencies earned in the base currency [fraction of value at t
 _CROSS = "Local × currency return: what each earned of the other [fraction of value at the close before]"
 _TOTAL = "Return in the base currency; the sum of the three [fraction of value at the close before]"
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
 
 
 class CurrencyQuery(BaseModel):

@@ -44,9 +44,9 @@ from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
 from serving.references import references
 from serving.routes.covariance import CALENDAR_DAYS_PER_SESSION, Estimator
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, QUARTER_DAYS, Confidence, end_of, reaches_back
-from serving.routing import ComputingRoute
+from serving.routing import ThreadedRoute, computing
 
-router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
 ROWS = Order.of_series(PORTFOLIO_CONTRIBUTION, "portfolio_id")
 
 _CHOICES_OF: dict[str, tuple[SplitMeasure, ...]] = {
@@ -188,6 +188,7 @@ def list_contributions(reference: PortfolioPath, query: Windowed, database: Data
 
 
 @router.post("/{reference}/decomposition")
+@computing
 def compute_decomposition(
     reference: PortfolioPath, database: Database, request: DecompositionRequest | None = None
 ) -> DecompositionOut:

@@ -25,7 +25,7 @@ from serving.inputs import InstrumentPath, PastDay, Windowed
 from serving.references import references
 from serving.routes.covariance import References, read_common_window
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of
-from serving.routing import ThreadedRoute
+from serving.routing import ThreadedRoute, computing
 
 MOST_FACTORS = 500
 
@@ -94,15 +94,28 @@ def list_factor_exposures(symbol: InstrumentPath, query: Windowed, database: Dat
 
 
 @router.get("/principal-factors")
+@computing
 def get_principal_factors(query: Annotated[PrincipalQuery, Query()], database: Database) -> PrincipalFactorsOut:
     """The portfolios that explain most of how instruments move, from the stored prices; nothing is stored."""
     with database.reading() as connection:
-        instruments = read_instruments(connection)
-        last = end_of(connection, query.as_of) - timedelta(days=1)
-        chosen = _chosen(connection, instruments, query.symbols)
-        ids = [instrument.id for instrument in chosen]
-        panel, window = read_common_window(connection, instruments, ids, last, query.window_sessions)
+        panel, window, chosen = read_principal(connection, query)
         notice = database.notice(connection)
+    return principal_answer(panel, window, chosen, query.count).model_copy(update={"notice": notice})
+
+
+def read_principal(connection: Connection, query: PrincipalQuery) -> tuple[PricePanel, CommonWindow, list[Instrument]]:
+    """The prices that factors are made of, the window in them, and the instruments of their columns.
+
+    Raises
+    ------
+    InvalidInputError
+        If an instrument that was named, or every one, has too few prices.
+    """
+    instruments = read_instruments(connection)
+    last = end_of(connection, query.as_of) - timedelta(days=1)
+    chosen = _chosen(connection, instruments, query.symbols)
+    ids = [instrument.id for instrument in chosen]
+    panel, window = read_common_window(connection, instruments, ids, last, query.window_sessions)
     if window is None:
         raise InvalidInputError(
             f"window_sessions: no instrument has {query.window_sessions} returns up to {last}",
@@ -115,7 +128,7 @@ def get_principal_factors(query: Annotated[PrincipalQuery, Query()], database: D
             f" {panel.sessions[-1]} in common with the others",
             "Leave them out, or give a shorter window or a later as_of.",
         )
-    return _answer(panel, window, chosen, query.count).model_copy(update={"notice": notice})
+    return panel, window, chosen
 
 
 def _chosen(
@@ -131,7 +144,10 @@ def _chosen(
     return stocks
 
 
-def _answer(panel: PricePanel, window: CommonWindow, chosen: Sequence[Instrument], count: int) -> PrincipalFactorsOut:
+def principal_answer(
+    panel: PricePanel, window: CommonWindow, chosen: Sequence[Instrument], count: int
+) -> PrincipalFactorsOut:
+    """The factors of what was read."""
     found = principal_factors(window.returns, count)
     names = list(references(chosen).values())
     symbols = [names[column] for column in window.columns]

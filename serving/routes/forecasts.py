@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Protocol, TypeVar
 
 from fastapi import APIRouter
 from psycopg import Connection
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from pipeline.store.instruments import read_instrument
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, read_quantile_forecasts
 from pipeline.store.reading import LATEST, Window
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST, read_volatility_forecasts
-from serving.answers import Resource, Row, described_by
+from serving.answers import Collection, Resource, Row, described_by
+from serving.answers.cursors import Order
 from serving.deps import Database
-from serving.inputs import MAXIMUM_ROWS, InstrumentPath, Latest
+from serving.inputs import MAXIMUM_ROWS, InstrumentPath, Latest, LatestQuery, Windowed
 from serving.routing import ThreadedRoute
 
 router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["forecasts"])
+
+VOLATILITIES = Order.of_series(VOLATILITY_FORECAST, "instrument_id")
+QUANTILES = Order.of_series(QUANTILE_FORECAST, "instrument_id")
 
 
 @described_by(VOLATILITY_FORECAST)
@@ -69,6 +73,11 @@ class ForecastsOut(Resource):
     symbol: str
     volatility: list[VolatilityOut]
     quantiles: list[QuantilesOut]
+    volatility_cursor: str | None = Field(
+        description="`cursor` of GET …/forecasts/volatility for the earlier ones of the same window; null if there are"
+        " none, and where no window was asked for."
+    )
+    quantiles_cursor: str | None = Field(description="As volatility_cursor, of GET …/forecasts/quantiles.")
 
 
 class _Dated(Protocol):
@@ -77,6 +86,7 @@ class _Dated(Protocol):
 
 
 _Forecast = TypeVar("_Forecast", bound=_Dated)
+_Reader = Callable[[Connection, int, Window], list[_Forecast]]
 
 
 @router.get("/{symbol}/forecasts")
@@ -84,27 +94,44 @@ def list_forecasts(symbol: InstrumentPath, query: Latest, database: Database) ->
     """Every model's latest forecasts; with `start`, `end` or `limit`, the newest inside that window."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        window = query.window if query.model_fields_set else None
-        volatility = _read(read_volatility_forecasts, connection, instrument.id, window)
-        quantiles = _read(read_quantile_forecasts, connection, instrument.id, window)
+        volatility, earlier = _read(read_volatility_forecasts, connection, instrument.id, query, VOLATILITIES)
+        quantiles, earlier_quantiles = _read(read_quantile_forecasts, connection, instrument.id, query, QUANTILES)
         return ForecastsOut(
             symbol=instrument.symbol,
             volatility=[VolatilityOut.model_validate(row) for row in volatility],
             quantiles=[QuantilesOut.model_validate(row) for row in quantiles],
+            volatility_cursor=earlier,
+            quantiles_cursor=earlier_quantiles,
             notice=database.notice(connection),
         )
 
 
+@router.get("/{symbol}/forecasts/volatility")
+def list_volatility_forecasts(symbol: InstrumentPath, query: Windowed, database: Database) -> Collection[VolatilityOut]:
+    """The newest stored forecasts of volatility inside a window, oldest first: a row a session and model."""
+    with database.reading() as connection:
+        instrument = read_instrument(connection, symbol)
+        rows = read_volatility_forecasts(connection, instrument.id, query.page(VOLATILITIES))
+        return Collection[VolatilityOut].page(rows, query.limit, VOLATILITIES, database.notice(connection))
+
+
+@router.get("/{symbol}/forecasts/quantiles")
+def list_quantile_forecasts(symbol: InstrumentPath, query: Windowed, database: Database) -> Collection[QuantilesOut]:
+    """The newest stored quantiles of the next return inside a window, oldest first: a row a session and model."""
+    with database.reading() as connection:
+        instrument = read_instrument(connection, symbol)
+        rows = read_quantile_forecasts(connection, instrument.id, query.page(QUANTILES))
+        return Collection[QuantilesOut].page(rows, query.limit, QUANTILES, database.notice(connection))
+
+
 def _read(
-    read: Callable[[Connection, int, Window], list[_Forecast]],
-    connection: Connection,
-    instrument_id: int,
-    window: Window | None,
-) -> list[_Forecast]:
-    """The forecasts of a window, or those of every model as of the last session."""
-    if window is not None:
-        return read(connection, instrument_id, window)
+    read: _Reader[_Forecast], connection: Connection, instrument_id: int, query: LatestQuery, order: Order
+) -> tuple[Sequence[_Forecast], str | None]:
+    """The forecasts of a window and the cursor of those before, or those of every model as of the last session."""
+    if query.model_fields_set:
+        found = read(connection, instrument_id, Window(query.start, query.last, query.limit + 1))
+        return order.cut(found, query.limit)
     newest = read(connection, instrument_id, LATEST)
     if not newest:
-        return []
-    return read(connection, instrument_id, Window(newest[0].as_of, newest[0].as_of, MAXIMUM_ROWS))
+        return [], None
+    return read(connection, instrument_id, Window(newest[0].as_of, newest[0].as_of, MAXIMUM_ROWS)), None

@@ -58,6 +58,7 @@ from serving.routes.what_if import Side, measured_side, side_out, with_rates
 from serving.routing import ComputingRoute
 
 WINDOW_SESSIONS = 252
+SPEC = ReportSpec()
 CURVE_SESSIONS = 2_520
 """Of the curve of wealth: ten years."""
 MOST_ROWS = 10_000
@@ -127,13 +128,13 @@ def read_report(connection: Connection, portfolio: Portfolio) -> PortfolioReport
             unavailable[name] = str(error)
             return None
 
-    subject = made("measures", lambda: _read_subject(connection, known))
+    subject = made("measures", lambda: read_report_subject(connection, portfolio, known.benchmark))
     side = None
     if subject is None:
         because = unavailable["measures"]
         unavailable |= dict.fromkeys(("tails", "contributions", "limits"), because)
     else:
-        side = measured_side(subject, portfolio.rebalancing, ReportSpec(), read_limits(connection, portfolio.id))
+        side = measured_side(subject, portfolio.rebalancing, SPEC, read_limits(connection, portfolio.id))
     return PortfolioReport(
         portfolio=PortfolioOut.model_validate(portfolio),
         as_of=last,
@@ -164,16 +165,23 @@ def _read_known(connection: Connection, portfolio: Portfolio, last: date) -> Kno
     return Known(portfolio, benchmark, series)
 
 
-def _read_subject(connection: Connection, known: Known) -> Subject:
-    """The newest window, as ``/calculate`` reads it."""
-    portfolio = known.portfolio
+def read_report_subject(connection: Connection, portfolio: Portfolio, benchmark: Instrument | None) -> Subject:
+    """The newest window, as ``/calculate`` reads it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a currency has no exchange rate.
+    MeasureInputError
+        If prices are too few, or the value is not above 0.
+    """
     instruments = {instrument.id: instrument for instrument in read_instruments(connection)}
     subject = subject_of_instruments(
         connection,
         [instruments[position.instrument_id] for position in portfolio.positions],
         lambda _: Holdings(portfolio.amounts, portfolio.rebalancing),
         portfolio.rebalancing,
-        known.benchmark,
+        benchmark,
         WINDOW_SESSIONS,
         portfolio.base_currency,
     )
@@ -186,7 +194,9 @@ def _performance(known: Known, subject: Subject | None, side: Side | None) -> Pe
     return PerformanceSection(
         as_of=known.last,
         source="computed",
-        explain=f"{known.address}/risk/explain?measure=cagr",
+        explain=f"{known.address}/history/explain{{?measure,start,session}}",
+        explain_value=f"{known.address}/report/explain?figure=value",
+        explain_drawdowns=f"{known.address}/report/explain{{?figure,drawdown}}",
         value=None if side is None else side.held.value,
         trailing=[out for name, months in TRAILING.items() for out in _trailing(series, name, months)],
         years=_calendar(series, "year"),
@@ -253,7 +263,7 @@ def _measures(known: Known, subject: Subject, side: Side) -> MeasuresSection:
     return MeasuresSection(
         as_of=known.last,
         source="computed",
-        explain=f"{known.address}/risk/explain{{?measure}}",
+        explain=f"{known.address}/report/explain{{?figure}}",
         window_start=subject.sessions[0].astype(date),
         window_sessions=WINDOW_SESSIONS,
         benchmark=subject.benchmark,
@@ -266,7 +276,7 @@ def _tails(known: Known, subject: Subject, side: Side) -> TailsSection:
     return TailsSection(
         as_of=known.last,
         source="computed",
-        explain=f"{known.address}/tail/explain{{?method,measure}}",
+        explain=f"{known.address}/report/explain{{?figure,method,at}}",
         window_sessions=WINDOW_SESSIONS,
         tails=calculate_figures(side.report, subject.sessions)["tails"],
     )
@@ -300,7 +310,7 @@ def _contributions(known: Known, side: Side) -> ContributionsSection:
     return ContributionsSection(
         as_of=known.last,
         source="computed",
-        explain=f"{known.address}/contributions/explain{{?symbol,measure}}",
+        explain=f"{known.address}/report/explain{{?figure,symbol}}",
         concentration=out.concentration,
         positions=out.contributions,
     )
@@ -310,7 +320,7 @@ def _limits(known: Known, side: Side) -> LimitsSection:
     return LimitsSection(
         as_of=known.last,
         source="computed",
-        explain=f"{known.address}/limits/explain{{?measure,direction,figure}}",
+        explain=f"{known.address}/report/explain{{?figure,limit,direction}}",
         limits=side_out(side).limits,
     )
 

@@ -30,14 +30,14 @@ from serving.deps import Database
 from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
 from serving.measures import MeasureValues, RiskOut
 from serving.risk_free import GIVEN, RATE_MEANING, SAID_MEANING, Rate, read_currency_rates
-from serving.routing import ComputingRoute
+from serving.routing import ThreadedRoute, computing
 
 LONGEST_WINDOW_SESSIONS = 8_400
 """A little more than the 33 years of the bundled prices."""
 QUARTER_DAYS = 92
 _PERIOD_DAYS: dict[Rebalancing, int] = {"buy_and_hold": 0, "daily": 1, "monthly": 31, "quarterly": QUARTER_DAYS}
 
-router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
 
 ROWS = Order.of_series(PORTFOLIO_RISK, "portfolio_id")
 
@@ -115,6 +115,7 @@ def list_portfolio_risk(reference: PortfolioPath, query: Windowed, database: Dat
 
 
 @router.post("/{reference}/risk")
+@computing
 def compute_portfolio_risk(
     reference: PortfolioPath, database: Database, request: RiskRequest | None = None
 ) -> PortfolioRiskOut:
@@ -123,14 +124,30 @@ def compute_portfolio_risk(
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
         benchmark = benchmark_of(read_instruments(connection), portfolio.benchmark_id)
-        end = end_of(connection, asked.as_of)
-        series = _read_series(connection, portfolio, benchmark, end, asked.window_sessions)
-        rates = None
-        if asked.risk_free_rate_annual is None and len(series.sessions) > asked.window_sessions:
-            window = series.sessions[-1 - asked.window_sessions :]
-            rates = read_currency_rates(connection, portfolio.base_currency, window)
+        found = read_measured(connection, portfolio, benchmark, asked)
         notice = database.notice(connection)
-    return PortfolioRiskOut.of(measured(portfolio, series, benchmark, asked, rates), notice)
+    return PortfolioRiskOut.of(found, notice)
+
+
+def read_measured(
+    connection: Connection, portfolio: Portfolio, benchmark: Instrument | None, asked: RiskRequest
+) -> PortfolioRiskOut:
+    """The answer to a request from the stored prices and rates.
+
+    Raises
+    ------
+    MeasureInputError
+        If the prices do not fill the window.
+    NotFoundError
+        If there are none.
+    """
+    end = end_of(connection, asked.as_of)
+    series = _read_series(connection, portfolio, benchmark, end, asked.window_sessions)
+    rates = None
+    if asked.risk_free_rate_annual is None and len(series.sessions) > asked.window_sessions:
+        window = series.sessions[-1 - asked.window_sessions :]
+        rates = read_currency_rates(connection, portfolio.base_currency, window)
+    return measured(portfolio, series, benchmark, asked, rates)
 
 
 def measured(

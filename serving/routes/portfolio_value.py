@@ -15,15 +15,19 @@ from pipeline.base.types import FloatArray
 from pipeline.risk.measures.books import BookHistory, average_cost, money_weighted_return, value_book
 from pipeline.risk.measures.performance import SESSIONS_PER_YEAR
 from pipeline.store.portfolios import Portfolio, growth_on, read_portfolio
+from pipeline.store.reading import Window
 from pipeline.store.transactions import read_transactions
-from serving.answers import Resource, Row
-from serving.deps import Database
+from serving.answers import Collection, Resource, Row
+from serving.answers.cursors import Order
+from serving.deps import Connections, Database
 from serving.errors import problem_responses
-from serving.inputs import PortfolioPath, Windowed, WindowQuery
+from serving.inputs import Latest, PortfolioPath, Windowed
 from serving.routes.books import Book, read_book
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["portfolios"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["portfolios"])
+
+HISTORY = Order("portfolio_value", (date,), lambda row: (row.session,), is_reversed=True)
 
 
 class ValueRow(Row):
@@ -71,11 +75,38 @@ class PortfolioValueOut(Resource):
     )
     positions: list[BookPositionOut]
     history: list[ValueRow] = Field(description="The newest sessions inside the window, oldest first.")
+    history_cursor: str | None = Field(
+        description="`cursor` of GET …/value/history for the earlier ones of the same window; null if there are none."
+    )
 
 
 @router.get("/{reference}/value", responses=problem_responses(409))
-def get_portfolio_value(reference: PortfolioPath, query: Windowed, database: Database) -> PortfolioValueOut:
+def get_portfolio_value(reference: PortfolioPath, query: Latest, database: Database) -> PortfolioValueOut:
     """What a portfolio that keeps a book was worth and earned; the window chooses sessions of the history alone."""
+    portfolio, book, notice = _read(reference, database)
+    window = Window(query.start, query.last, query.limit + 1)
+    return valued(portfolio, book, window).model_copy(update={"notice": notice})
+
+
+@router.get("/{reference}/value/history", responses=problem_responses(409))
+def list_portfolio_value(reference: PortfolioPath, query: Windowed, database: Database) -> Collection[ValueRow]:
+    """What a portfolio that keeps a book was worth on the newest sessions inside a window, oldest first."""
+    window = query.page(HISTORY)
+    _, book, notice = _read(reference, database)
+    history = value_book(book.close, book.trades, book.flows)
+    return Collection[ValueRow].page(_rows(book, history, window), query.limit, HISTORY, notice)
+
+
+def _read(reference: str, database: Connections) -> tuple[Portfolio, Book, str | None]:
+    """A portfolio with its book, and the notice.
+
+    Raises
+    ------
+    ConflictError
+        If it keeps none.
+    NotFoundError
+        If nothing of it happened up to the newest session, or there is no such portfolio.
+    """
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
         if not portfolio.keeps_book:
@@ -91,11 +122,16 @@ def get_portfolio_value(reference: PortfolioPath, query: Windowed, database: Dat
             "The portfolio has no transaction up to the newest session with a price",
             f"POST /api/v1/portfolios/{portfolio.id}/transactions records them; prices are loaded by 'fintech run'.",
         )
-    return valued(portfolio, book, query).model_copy(update={"notice": notice})
+    return portfolio, book, notice
 
 
-def valued(portfolio: Portfolio, book: Book, query: WindowQuery) -> PortfolioValueOut:
+def valued(portfolio: Portfolio, book: Book, window: Window) -> PortfolioValueOut:
     """A book as it is served.
+
+    Parameters
+    ----------
+    window
+        Of the history, with one row more than is served.
 
     Raises
     ------
@@ -106,6 +142,7 @@ def valued(portfolio: Portfolio, book: Book, query: WindowQuery) -> PortfolioVal
     positions = _positions(book, history)
     linked = float(np.prod(1.0 + history.returns) - 1.0)
     count, paid_in, taken_out = len(history.value), float(history.inflow.sum()), float(history.outflow.sum())
+    rows, earlier = HISTORY.cut(_rows(book, history, window), window.limit - 1)
     # The first session's return is of a part of a day; from its close on there are so many.
     annual = (1.0 + linked) ** (SESSIONS_PER_YEAR / count) - 1.0 if count >= SESSIONS_PER_YEAR else None
     return PortfolioValueOut(
@@ -125,7 +162,8 @@ def valued(portfolio: Portfolio, book: Book, query: WindowQuery) -> PortfolioVal
         time_weighted_return_annual=annual,
         money_weighted_return_annual=_money_weighted(book, history),
         positions=positions,
-        history=_rows(book, history, query),
+        history=list(rows),
+        history_cursor=earlier,
     )
 
 
@@ -156,12 +194,16 @@ def _money_weighted(book: Book, history: BookHistory) -> float | None:
     return rate if math.isfinite(rate) else None
 
 
-def _rows(book: Book, history: BookHistory, query: WindowQuery) -> list[ValueRow]:
-    start = 0 if query.start is None else int(np.searchsorted(book.sessions, np.datetime64(query.start, "D")))
-    stop = len(book.sessions)
-    if query.last is not None:
-        stop = int(np.searchsorted(book.sessions, np.datetime64(query.last, "D"), side="right"))
-    kept = range(max(start, stop - query.limit), stop)
+def _rows(book: Book, history: BookHistory, window: Window) -> list[ValueRow]:
+    """The newest sessions inside a window, at most its limit, oldest first."""
+    start, stop = 0, len(book.sessions)
+    if window.start is not None:
+        start = _place(book, window.start)
+    if window.end is not None:
+        stop = _place(book, window.end, side="right")
+    if window.before is not None:
+        stop = min(stop, _place(book, window.before[0]))
+    kept = range(max(start, stop - window.limit), stop)
     return [
         ValueRow(
             session=book.sessions[row].astype(date),
@@ -173,3 +215,8 @@ def _rows(book: Book, history: BookHistory, query: WindowQuery) -> list[ValueRow
         )
         for row in kept
     ]
+
+
+def _place(book: Book, day: date, side: Literal["left", "right"] = "left") -> int:
+    """How many sessions lie before a day; with `side` right, up to it."""
+    return int(np.searchsorted(book.sessions, np.datetime64(day, "D"), side=side))

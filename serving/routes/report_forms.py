@@ -56,8 +56,14 @@ class CurveOut(Row):
 
 
 class PerformanceSection(Section):
-    """What today's holdings earned under their rebalancing policy."""
+    """What today's holdings earned under their rebalancing policy.
 
+    A return is explained from the close that it is counted from: `start` of what is trailing, of a month or year the
+    close before it.
+    """
+
+    explain_value: str = Field(description="As `explain`, of the value.")
+    explain_drawdowns: str = Field(description="As `explain`, of a drawdown; 1 is the deepest.")
     value: float | None = Field(description="At the last close, in the base currency; null for target weights.")
     trailing: list[TrailingOut]
     years: list[CalendarOut]

@@ -21,15 +21,16 @@ from pipeline.store.provenance import read_materialization
 from pipeline.store.reading import Window
 from serving.answers import Resource
 from serving.deps import Database
+from serving.errors import problem_responses
 from serving.inputs import PortfolioPath
 from serving.routes.explaining.envelope import AskedSession
 from serving.routes.explaining.figures import ROWS_OF_A_SESSION, known_figure, not_stored
 from serving.routes.explaining.prices import held_window, ids_of, portfolio_inputs, read_known_panel
 from serving.routes.explaining.simulations import require_numba, spec_of
 from serving.routes.portfolio_simulations import SimulationFigures
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["simulations"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["simulations"])
 
 QUANTILES = ("return_05", "return_25", "return_50", "return_75", "return_95")
 
@@ -47,7 +48,7 @@ class FanOut(Resource):
     difference: float = Field(description="The largest, by size, between the last step and the stored quantiles.")
 
 
-@router.get("/{reference}/simulations/fan")
+@router.get("/{reference}/simulations/fan", responses=problem_responses(501))
 def read_fan(
     reference: PortfolioPath,
     model: Annotated[str, Query(description="Model of the simulation.", examples=["student_t"])],

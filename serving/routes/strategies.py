@@ -13,7 +13,9 @@ from pipeline.base.errors import NotFoundError
 from pipeline.risk.measures.windows import TRADING_DAYS_PER_YEAR
 from pipeline.simulation.strategies.catalogue import STRATEGIES, Strategy
 from pipeline.store.instruments import read_instruments
+from pipeline.store.outdating import NAV_SERIES
 from pipeline.store.reading import LATEST
+from pipeline.store.served_series import read_series_of_name
 from pipeline.store.strategies import (
     STRATEGY_NAV,
     STRATEGY_WEIGHT,
@@ -29,6 +31,7 @@ from serving.deps import Database
 from serving.inputs import Tabular, Windowed
 from serving.references import references
 from serving.routing import ThreadedRoute
+from serving.stored_series import passed_through
 
 router = APIRouter(route_class=ThreadedRoute, prefix="/strategies", tags=["simulations"])
 
@@ -116,6 +119,7 @@ def get_strategy(name: StrategyPath, database: Database) -> StrategyAnswer:
 
 
 @router.get("/{name}/nav")
+@passed_through(Collection[NavOut], NAV_SERIES, "name", read_series_of_name)
 def list_strategy_nav(name: StrategyPath, query: Windowed, database: Database) -> Collection[NavOut]:
     """The newest values of a strategy inside a window, oldest first."""
     _known(name)

@@ -31,12 +31,12 @@ from serving.routes.stress_forms import (
     StressRequest,
 )
 from serving.routes.stress_on_request import computed, read_held
-from serving.routing import ComputingRoute
+from serving.routing import ThreadedRoute, computing
 
 MOST_ROWS = 10_000
 """More than 300 positions under each scenario."""
 
-router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["stress"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["stress"])
 
 
 class StressQuery(TableQuery):
@@ -95,6 +95,7 @@ def list_stress(
 
 
 @router.post("/{reference}/stress")
+@computing
 def compute_stress(reference: PortfolioPath, request: StressRequest, database: Database) -> StressOut:
     """Put the newest holdings under a scenario now; nothing is stored, and the shocks are in the answer."""
     with database.reading() as connection:

@@ -71,7 +71,7 @@ class StressRequest(BaseModel):
 
     @model_validator(mode="after")
     def _require_one(self) -> StressRequest:
-        kinds = list(type(self).model_fields)
+        kinds = list(StressRequest.model_fields)
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise PydanticCustomError("one_stress", f"Give exactly one of {', '.join(kinds)}")
         return self

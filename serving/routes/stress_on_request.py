@@ -218,7 +218,7 @@ def _universe(connection: Connection, held: Held, *, with_factors: bool) -> Univ
     sectors = tuple(instrument.sector or None for instrument in held.instruments)
     if not with_factors:
         return Universe(symbols, sectors)
-    held_exposures = _exposures(connection, held)
+    held_exposures = read_exposures(connection, held)
     factors = tuple(sorted({factor for known in held_exposures.values() for factor in known}))
     exposures = np.full((len(symbols), len(factors)), np.nan)
     for row, instrument in enumerate(held.instruments):
@@ -227,7 +227,7 @@ def _universe(connection: Connection, held: Held, *, with_factors: bool) -> Univ
     return Universe(symbols, sectors, factors, exposures if factors else None)
 
 
-def _exposures(connection: Connection, held: Held) -> dict[int, dict[str, float]]:
+def read_exposures(connection: Connection, held: Held) -> dict[int, dict[str, float]]:
     """Newest stored exposures of each position that are not younger than its price."""
     as_of: date = held.series.sessions[-1].astype(date)
     found: dict[int, dict[str, float]] = {}

@@ -87,6 +87,8 @@ class Held:
         (k,) instruments, and (n+1, k) closes of the window in `currency`.
     currencies, exchange_rates
         (k,) of the positions' own prices, and each other currency → (n+1,) by which closes in it were multiplied.
+    holdings, panel
+        What is held, in the units of the panel that everything is made of; its sessions begin before the window.
     """
 
     symbols: tuple[str, ...]
@@ -99,6 +101,8 @@ class Held:
     close: FloatArray
     currencies: tuple[str, ...]
     exchange_rates: Mapping[str, FloatArray]
+    holdings: Holdings
+    panel: PricePanel
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +275,8 @@ def subject_of_instruments(
             other: panel.exchange.rate(other, currency)[rows]
             for other in sorted({instrument.currency for instrument in instruments} - {currency})
         },
+        holdings,
+        panel,
     )
     windows = _windows(series, panel, benchmark, window_sessions, currency)
     return Subject(windows, series.sessions[-window_sessions - 1 :], benchmark.symbol if benchmark else None, held)

@@ -24,14 +24,14 @@ from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of, read_reaching_panel
-from serving.routing import ComputingRoute
+from serving.routing import ThreadedRoute, computing
 
 MOST_SIMULATED_SESSIONS = 2_500_000
 """Paths × sessions of a request: under a second and 100 MiB."""
 
 LONGEST_HORIZON_SESSIONS = 252
 
-router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
 
 TAILS = Order.of_series(PORTFOLIO_TAIL, "portfolio_id")
 
@@ -62,6 +62,12 @@ class TailOut(Row):
     es_95_1d: float | None
     es_975_1d: float | None
     es_99_1d: float | None
+    var_95_1d_error: float | None
+    var_975_1d_error: float | None
+    var_99_1d_error: float | None
+    es_95_1d_error: float | None
+    es_975_1d_error: float | None
+    es_99_1d_error: float | None
     reason: str | None
     materialization_id: int
 
@@ -143,6 +149,7 @@ def list_portfolio_tails(reference: PortfolioPath, query: Windowed, database: Da
 
 
 @router.post("/{reference}/tail")
+@computing
 def compute_portfolio_tail(
     reference: PortfolioPath, database: Database, request: TailRequest | None = None
 ) -> PortfolioTailOut:

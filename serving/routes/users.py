@@ -16,13 +16,13 @@ from pipeline.store.users import (
     NewUser,
     change_user,
     create_user,
-    read_password_hash,
     read_user,
     read_users,
 )
 from serving.answers import Collection, Resource, Row, described_by
 from serving.answers.cursors import Order
-from serving.auth.passwords import hashed, is_right
+from serving.auth.logins import try_password
+from serving.auth.passwords import hashed, require_acceptable
 from serving.auth.permissions import forbid_keeping
 from serving.deps import Connections, Database
 from serving.errors import problem_responses
@@ -130,19 +130,19 @@ def get_me(database: Database) -> MeAnswer:
     return MeAnswer(name=caller.name, user_id=caller.user_id, role=caller.role, permissions=sorted(caller.permissions))
 
 
-@router.put("/me/password", status_code=204, responses=problem_responses(409))
+@router.put("/me/password", status_code=204, responses=problem_responses(409, 429))
 def put_password(change: PasswordChange, database: Database) -> None:
-    """Change one's own password; every login ends, this one as well."""
+    """Change one's own password; every login ends, this one as well. Wrong guesses are counted as those of a login."""
     email, user_id = _person(database)
-    with database.reading() as connection:
-        known = read_password_hash(connection, email)
-    if not is_right(change.current_password, known[1] if known else None):
+    require_acceptable(change.new_password, email)  # or correcting it would use up the tries
+    tried = try_password(database, email, change.current_password)
+    if tried.user_id != user_id:
         raise InvalidInputError("current_password: is wrong", "Type the one you log in with now.")
     password_hash = hashed(change.new_password, email)
     with database.writing() as connection:
         change_user(connection, user_id, password_hash=password_hash)
         end_logins(connection, user_id)
-        database.record(connection, "user.password", f"user:{user_id}")
+        database.record(connection, "user.password", f"user:{user_id}", {"tried": tried.number})
 
 
 @router.get("")

@@ -109,6 +109,7 @@ class TailPairOut(Row):
     var: float | None = Field(description="[fraction of value, positive loss]")
     es: float | None = Field(description="[fraction of value, positive loss]")
     var_standard_error: float | None = Field(description="Of a simulation.")
+    es_standard_error: float | None = Field(description="Of a simulation.")
     undefined: str | None = Field(description="Why there is no value.")
 
 

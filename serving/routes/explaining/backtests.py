@@ -24,9 +24,11 @@ from pipeline.risk.measures.durations import duration_test
 from pipeline.risk.measures.rolling_backtests import JudgedForecasts, rolling_backtests
 from pipeline.risk.measures.shortfall_backtests import acerbi_szekely_z1, acerbi_szekely_z2
 from pipeline.risk.measures.shortfall_nulls import z1_p_values, z2_p_values
+from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.instrument_risk import INSTRUMENT_RISK, read_instrument_risk
 from pipeline.store.instruments import read_instrument
+from pipeline.store.portfolio_risk import PORTFOLIO_RISK, read_portfolio_risk
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL, read_portfolio_tails
 from pipeline.store.portfolios import read_portfolio
 from pipeline.store.provenance import read_materialization
@@ -70,7 +72,7 @@ from serving.routes.explaining.prices import (
     read_known_panel,
 )
 from serving.routes.explaining.tails import TAIL_FIGURES, confidence_of
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 BACKTEST_FIGURES = tuple(name for name in value_columns(VAR_BACKTEST) if name != "reason")
 BACKTEST_MEASURES = tuple(name for name in TAIL_FIGURES if name.startswith("var"))
@@ -95,7 +97,7 @@ AskedMeasure = Annotated[
     str, Query(description=f"Which forecasts: one of {', '.join(BACKTEST_MEASURES)}.", examples=["var_99_1d"])
 ]
 
-router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, tags=["risk"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +136,13 @@ def explain_portfolio_backtest(
         row = _row(connection, ("portfolio", portfolio.id), (method, measure), session, (reference, address))
         asked = _figure(connection, name_of(portfolio), ids_of(portfolio), row, figure)
         portfolio = read_portfolio(connection, reference, asked.known)
-        tails = read_portfolio_tails(connection, portfolio.id, _window(row), row.method)
+        stored = _portfolio_forecasts(connection, portfolio.id, row)
 
         def read_inputs(first: date, sessions: int) -> Inputs:
             panel = read_known_panel(connection, ids_of(portfolio), None, row.session, asked.known, sessions)
             return portfolio_inputs(panel, portfolio, None, _returns_since(panel.sessions, first))
 
-        return _explained(connection, asked, row, (PORTFOLIO_TAIL.name, tails), read_inputs, database)
+        return _explained(connection, asked, row, stored, read_inputs, database)
 
 
 @router.get("/instruments/{symbol}/backtests/explain")
@@ -201,6 +203,13 @@ def _explained(
     return explanation(connection, figure, given, again, database.notice(connection))
 
 
+def _portfolio_forecasts(connection: Connection, portfolio_id: int, row: BacktestRow) -> tuple[str, Sequence[Any]]:
+    """The table of the forecasts that a row judged, and its rows."""
+    if row.method in VAR_METHODS:
+        return PORTFOLIO_TAIL.name, read_portfolio_tails(connection, portfolio_id, _window(row), row.method)
+    return PORTFOLIO_RISK.name, read_portfolio_risk(connection, portfolio_id, _window(row))
+
+
 def _row(
     connection: Connection,
     subject: tuple[str, int],
@@ -230,7 +239,7 @@ def _figure(connection: Connection, subject: str, ids: list[int], row: BacktestR
         value if value != "" else None,
         row.reason or None,
         read_materialization(connection, row.materialization_id),
-        _definition(name),
+        backtest_definition(name),
         {"method": row.method, "measure": row.measure, "confidence": confidence_of(row.measure)},
     )
 
@@ -285,7 +294,8 @@ def _returns_since(sessions: np.ndarray, first: date) -> int:
     return max(len(sessions) - 1 - int(np.searchsorted(sessions, np.datetime64(first, "D"))), 1)
 
 
-def _definition(name: str) -> DefinitionOut:
+def backtest_definition(name: str) -> DefinitionOut:
+    """A figure of a backtest, in the words of the test that it is of."""
     test = name.removesuffix("_statistic").removesuffix("_p_value")
     function = _FUNCTIONS.get(test, VarBacktest)
     formula = words_of_field(VarBacktest, name) if function is VarBacktest else words_of(function)

@@ -52,7 +52,7 @@ from serving.routes.explaining.prices import (
     read_known_panel,
     symbols_of,
 )
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 WEIGHT = "weight"
 CONTRIBUTION_FIGURES = tuple(
@@ -64,7 +64,7 @@ _FUNCTIONS: dict[str, Documented] = {
     "es_975_1d": historical_es_parts,
 }
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
 
 
 @router.get("/{reference}/contributions/explain")
@@ -98,7 +98,7 @@ def explain_contribution(
             getattr(row, measure),
             row.reason,
             write,
-            _definition(measure),
+            contribution_definition(measure),
             {"window_sessions": window, "position": place},
         )
         panel = read_known_panel(connection, ids_of(portfolio), None, row.session, figure.known, window)
@@ -137,7 +137,8 @@ def position_of(portfolio: Portfolio, symbol: str) -> Position:
     return found
 
 
-def _definition(measure: str) -> DefinitionOut:
+def contribution_definition(measure: str) -> DefinitionOut:
+    """A weight, or a part of a measure, in the words of what makes it."""
     if measure == WEIGHT:
         formula = words_of_field(HeldPortfolio, "weights")
         return definition_of_column(PORTFOLIO_CONTRIBUTION, measure, path_of(hold), formula, path_of(hold))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Query
 from psycopg import Connection
 
@@ -23,55 +24,71 @@ from pipeline.store.provenance import read_materialization
 from serving.deps import Database
 from serving.inputs import IsoDate
 from serving.references import references
-from serving.routes.covariance import Reference, read_common_window
+from serving.routes.covariance import (
+    STORED,
+    CovarianceOut,
+    Estimator,
+    Matrix,
+    Reference,
+    estimated_matrix,
+    read_common_window,
+)
 from serving.routes.explaining.documented import path_of, sources_of, words_of
 from serving.routes.explaining.envelope import DefinitionOut, ExplanationOut, InputsOut
 from serving.routes.explaining.figures import Figure, explanation, known_figure, not_stored
 from serving.routes.explaining.prices import by_symbol, days_of
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 COVARIANCE_FIGURES = ("covariance", "correlation")
 UNIT = "fraction², per session"
 NO_VARIATION = "no_variation"
 
-router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, tags=["risk"])
 
 
 @router.get("/covariance/explain")
 def explain_covariance(
     symbol: Annotated[Reference, Query(description="Instrument of the row.", examples=["AAPL"])],
-    other: Annotated[Reference, Query(description="Instrument of the column; the same for a variance.")],
+    other: Annotated[
+        Reference, Query(description="Instrument of the column; the same for a variance.", examples=["MSFT"])
+    ],
     database: Database,
     measure: Annotated[str, Query(description=f"One of {', '.join(COVARIANCE_FIGURES)}.")] = "covariance",
     session: Annotated[
         IsoDate | None, Query(description="The newest month's end up to this day; null for the newest of all.")
     ] = None,
+    estimator: Annotated[
+        Estimator, Query(description="ledoit_wolf is stored; the others are computed over the same returns.")
+    ] = STORED,
 ) -> ExplanationOut:
-    """Explain an entry of a stored matrix; the estimator looks at every instrument, so all of them are inputs."""
+    """Explain an entry of a matrix; an estimator may look at every instrument, so all of them are inputs."""
     known_figure(measure, COVARIANCE_FIGURES)
     with database.reading() as connection:
         chosen = [read_instrument(connection, reference) for reference in (symbol, other)]
         row = _row(read_newest_covariance(connection, DEFAULT_COVARIANCE, session), session)
         known = read_instruments(connection)
-        names, ids = references(known), row.ids
+        stored = Matrix(row.ids, row.matrix, row.materialization_id)
+        is_stored = estimator == STORED
+        served = stored if is_stored else estimated_matrix(connection, known, row, estimator)
+        names, ids = references(known), served.ids
         subjects = [names[instrument.id] for instrument in chosen]
         places = [_place(ids, instrument, row) for instrument in chosen]
         figure = Figure(
             ", ".join(subjects),
             ids,
             row.session,
-            float(_shown(row.matrix, measure)[places[0], places[1]]),
+            float(_shown(served.covariance, measure)[places[0], places[1]]),
             NO_VARIATION,
-            read_materialization(connection, row.materialization_id),
-            _definition(measure),
+            read_materialization(connection, row.materialization_id) if is_stored else None,
+            _definition(measure, estimator),
             {
-                "estimator": DEFAULT_COVARIANCE,
+                "estimator": estimator,
                 "window_sessions": row.window_sessions,
                 "row": subjects[0],
                 "column": subjects[1],
             },
         )
-        inputs, matrix = _read_matrix(connection, known, figure, row.window_sessions)
+        inputs, matrix = _read_matrix(connection, known, figure, row, estimator)
         again = None if matrix is None else float(_shown(matrix, measure)[places[0], places[1]])
         return explanation(connection, figure, inputs, again, database.notice(connection))
 
@@ -89,31 +106,30 @@ def _place(ids: Sequence[int], instrument: Instrument, row: CovarianceRow) -> in
 
 
 def _read_matrix(
-    connection: Connection, known: Sequence[Instrument], figure: Figure, window_sessions: int
+    connection: Connection, known: Sequence[Instrument], figure: Figure, row: CovarianceRow, estimator: str
 ) -> tuple[InputsOut, FloatArray | None]:
     """The closes behind a matrix and the matrix again; None where they no longer hold a window of all instruments."""
-    ids = figure.instrument_ids
-    panel, window = read_common_window(connection, known, ids, figure.session, window_sessions, figure.known)
-    names = references(known)
-    symbols = tuple(names[number] for number in ids)
-    if window is None or len(window.columns) < len(ids):
+    panel, window = read_common_window(connection, known, row.ids, row.session, row.window_sessions, figure.known)
+    names, ids = references(known), figure.instrument_ids
+    if window is None or [row.ids[column] for column in window.columns] != ids:
         return InputsOut(sessions=[], close={}, exchange_rates={}), None
     inputs = InputsOut(
         sessions=days_of(panel.sessions[window.rows]),
-        close=by_symbol(symbols, panel.close[window.rows]),
+        close=by_symbol(tuple(names[number] for number in ids), panel.close[np.ix_(window.rows, window.columns)]),
         exchange_rates={},
     )
-    return inputs, estimate_covariance(window.returns)
+    return inputs, estimate_covariance(window.returns, estimator)
 
 
 def _shown(matrix: FloatArray, measure: str) -> FloatArray:
     return matrix if measure == "covariance" else known_correlation(matrix)
 
 
-def _definition(measure: str) -> DefinitionOut:
-    estimator = COVARIANCES[DEFAULT_COVARIANCE]
+def _definition(measure: str, name: str) -> DefinitionOut:
+    estimator = COVARIANCES[name]
     is_covariance = measure == "covariance"
-    meaning = COVARIANCE.comment if is_covariance else words_of(correlation_of)
+    of_matrix = COVARIANCE.comment if name == STORED else CovarianceOut.model_fields["covariance"].description
+    meaning = of_matrix if is_covariance else words_of(correlation_of)
     return DefinitionOut(
         name=measure,
         function=path_of(estimator),

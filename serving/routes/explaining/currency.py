@@ -40,12 +40,12 @@ from serving.routes.explaining.envelope import DefinitionOut, ExplanationOut, Fi
 from serving.routes.explaining.figures import Figure, explanation, known_figure
 from serving.routes.explaining.prices import Inputs, ids_of, inputs_out, name_of, portfolio_inputs
 from serving.routes.portfolio_risk import end_of
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 RETURN_FIGURES = ("local", "fx", "cross", "total")
 EXPOSURE_FIGURES = ("weight", "fx_return")
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["risk"])
 
 
 class ExplainCurrencyQuery(CurrencyQuery):

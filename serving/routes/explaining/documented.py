@@ -14,28 +14,26 @@ from typing import Any
 from sqlalchemy import Table
 
 from pipeline.risk.measures import Measure
-from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.schema import unit_of
+from serving.measures import UNITS, WORDS
 from serving.routes.explaining.envelope import DefinitionOut
 
 Documented = Callable[..., Any] | type
 
-_NAME = r"[A-Z][\w’'\-]*[\w]"
-_CITATION = re.compile(rf"{_NAME}(?:(?:, | & | and ){_NAME})*(?:’s|'s)? \(?(?:19|20)\d\d[a-z]?\b")
-"""Names and a year, as in Kupiec 1995 or Politis & Romano (1994)."""
+_NAME = r"(?:Basel Committee|[A-Z][\w’'\-]*[\w])"
+_CITATION = re.compile(rf"{_NAME}(?:(?:, | & | and ){_NAME})*(?:’s|'s)? \(?(?:18|19|20)\d\d[a-z]?\b")
+"""Names and a year, as in Kupiec 1995, Politis & Romano (1994) or Basel Committee (1996)."""
 
 _SECTION = re.compile(r"^(?:Parameters|Returns|Raises)\n-+$", re.MULTILINE)
 
 
 def definition_of(measure: Measure) -> DefinitionOut:
-    """A registered measure in words."""
-    column = INSTRUMENT_RISK.columns[measure.name]
-    unit = unit_of(column)
+    """A measure in words, stored or computed on request."""
     return DefinitionOut(
         name=measure.name,
         function=path_of(measure.definition),
-        meaning=column.comment or words_of(measure.definition),
-        unit=unit.name if unit else "",
+        meaning=WORDS[measure.name],
+        unit=UNITS[measure.name],
         formula=measure.formula,
         source=measure.source,
         parameters=measure.parameters,

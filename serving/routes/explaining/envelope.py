@@ -11,6 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.base.types import Rebalancing
 from serving.answers import Resource, Row
 from serving.inputs import IsoDate, Symbol
+from serving.routes.explaining.input_forms import (
+    BarInputsOut,
+    BookInputsOut,
+    ScoreInputsOut,
+    StrategyInputsOut,
+    ValuedOut,
+)
 
 Value: TypeAlias = float | str | None
 """Of a figure; a text where it is a state, such as a traffic light."""
@@ -60,7 +67,8 @@ class RiskFreeOut(BaseModel):
 
     series: str = Field(description="Name of the published series.")
     daily: list[float | None] = Field(
-        description="Rate of one session of each return between `sessions`; null where none was new enough."
+        description="Rate of one session of each of the newest returns between `sessions`; null where none was new"
+        " enough."
     )
     formula: str = Field(description="Annual effective rate from what the series quotes.")
     source: str = Field(description="Where that is from.")
@@ -69,7 +77,10 @@ class RiskFreeOut(BaseModel):
 class InputsOut(BaseModel):
     """Everything that the value was made of, oldest first."""
 
-    sessions: list[date] = Field(description="Closes that were used; the returns are those between them.")
+    sessions: list[date] = Field(
+        description="Closes that were used; the returns are those between them. Of returns that the caller gave, their"
+        " own dates; none without those."
+    )
     close: dict[str, list[float]] = Field(
         description="Adjusted closes by symbol, as they were known to the write; of a portfolio in its base currency:"
         " what one unit held since the instrument's first split or dividend has become."
@@ -94,6 +105,9 @@ class InputsOut(BaseModel):
     )
     benchmark: str | None = None
     benchmark_close: list[float] | None = Field(None, description="As `close`.")
+    benchmark_returns: list[float] | None = Field(
+        None, description="Of the same sessions as `returns`; null where they follow from `benchmark_close`."
+    )
     risk_free: RiskFreeOut | None = Field(
         None, description="Null for a measure without one, and where `parameters` have the rate."
     )
@@ -109,6 +123,12 @@ class InputsOut(BaseModel):
     )
     factors: dict[str, list[float]] | None = Field(None, description="Of a decomposition by factor: funds, as `close`.")
     groups: dict[str, str] | None = Field(None, description="Symbol → sector, where it matters.")
+    bars: BarInputsOut | None = Field(None, description="Of a price: as it was given, and what adjusts it.")
+    positions: list[ValuedOut] | None = Field(None, description="Of a value: what is held, and what each is worth.")
+    cash: float | None = Field(None, description="Of the value of a book.")
+    book: BookInputsOut | None = Field(None, description="Of a book: its transactions.")
+    strategy: StrategyInputsOut | None = Field(None, description="Of a strategy: weights that were set, and values.")
+    scores: ScoreInputsOut | None = Field(None, description="Of a score: what is stored of each month.")
 
 
 class WriteOut(Row):
@@ -126,7 +146,7 @@ class ExplanationOut(Resource):
     """A served number and all that it follows from."""
 
     subject: str
-    session: date
+    session: date | None = Field(description="Null of returns that the caller gave without dates.")
     value: Value
     recomputed: Value = Field(description="The value from `inputs`, computed for this answer.")
     difference: float | None = Field(description="Recomputed less served; null where one of both is no number.")
@@ -134,6 +154,10 @@ class ExplanationOut(Resource):
     definition: DefinitionOut
     parameters: dict[str, Parameter]
     inputs: InputsOut
+    code_version: str = Field(
+        description="Digest of the source that computed it again; as in `written_by` where the code has not changed"
+        " since, and without a write that of the code behind the value."
+    )
     written_by: WriteOut | None = Field(description="Null for a figure that is computed for each request.")
     prices_written_by: list[WriteOut]
     inputs_written_by: list[WriteOut] = Field(

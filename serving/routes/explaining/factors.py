@@ -48,7 +48,7 @@ from serving.routes.explaining.figures import (
     not_stored,
 )
 from serving.routes.explaining.prices import by_symbol, days_of, read_known_panel
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 _FIELDS = {
     "exposure_ols": "betas",
@@ -61,7 +61,7 @@ _FIELDS = {
 }
 """Figure → field of `FactorExposures` that it is."""
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, prefix="/instruments", tags=["risk"])
 
 
 @router.get("/{symbol}/factors/explain")

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from pipeline.base.code_version import code_version
 from pipeline.base.errors import NotFoundError
 from pipeline.base.types import add_months
 from pipeline.store.exchange import MOST_DAYS_OLD
@@ -59,6 +60,8 @@ class Figure:
         Of those rows.
     warnings
         What the reader must know.
+    asked_as
+        Knowledge that was asked for, of what is computed for each request.
     """
 
     subject: str
@@ -72,11 +75,12 @@ class Figure:
     inputs: Mapping[str, Months] = field(default_factory=dict)
     input_writes: Sequence[int] = ()
     warnings: Sequence[str] = ()
+    asked_as: Knowledge = NOW
 
     @property
     def known(self) -> Knowledge:
         """The moment that its inputs were read at."""
-        return NOW if self.write is None else Knowledge(self.write.finished_at)
+        return self.asked_as if self.write is None else Knowledge(self.write.finished_at)
 
 
 def known_figure(name: str, figures: Collection[str], field: str = "measure") -> str:
@@ -125,10 +129,22 @@ def explanation(
         If the prices are not kept.
     """
     require_inputs(figure, inputs)
-    value, again = finite(figure.value), finite(recomputed)
     first, last = inputs.sessions[0], inputs.sessions[-1]
     prices = read_price_writes(connection, figure.instrument_ids, first, last, figure.known)
-    others = [read_materialization(connection, number) for number in figure.input_writes]
+    others = [read_materialization(connection, number) for number in dict.fromkeys(figure.input_writes)]
+    return explained(figure, inputs, recomputed, notice).model_copy(
+        update={
+            "prices_written_by": [WriteOut.model_validate(price) for price in prices],
+            "inputs_written_by": [WriteOut.model_validate(other) for other in others],
+            "partitions": _partitions(figure, inputs, first, last),
+            "doubts": [*figure.warnings, *_doubts(figure, finite(figure.value), finite(recomputed), others)],
+        }
+    )
+
+
+def explained(figure: Figure, inputs: InputsOut, recomputed: Value, notice: str | None) -> ExplanationOut:
+    """The answer of what rests on nothing that is stored but its own row."""
+    value, again = finite(figure.value), finite(recomputed)
     return ExplanationOut(
         subject=figure.subject,
         session=figure.session,
@@ -139,13 +155,19 @@ def explanation(
         definition=figure.definition,
         parameters=dict(figure.parameters),
         inputs=inputs,
+        code_version=code_version(_slice_of(figure.definition.function)),
         written_by=None if figure.write is None else WriteOut.model_validate(figure.write),
-        prices_written_by=[WriteOut.model_validate(price) for price in prices],
-        inputs_written_by=[WriteOut.model_validate(other) for other in others],
-        partitions=_partitions(figure, inputs, first, last),
-        doubts=[*figure.warnings, *_doubts(figure, value, again, others)],
+        prices_written_by=[],
+        partitions={asset: _months(*days) for asset, days in figure.inputs.items()},
+        doubts=[*figure.warnings, *_doubts(figure, value, again, ())],
         notice=notice,
     )
+
+
+def _slice_of(function: str) -> str:
+    """The part of the pipeline that a definition belongs to; what serving computes itself, it does by those of risk."""
+    package, _, within = function.partition(".")
+    return within.partition(".")[0] if package == "pipeline" else "risk"
 
 
 def finite(value: Value) -> Value:
@@ -193,7 +215,9 @@ def _partitions(figure: Figure, inputs: InputsOut, first: date, last: date) -> d
     if inputs.exchange_rates:
         # A session without a rate has the last one before it.
         found[FX_RATES] = _months(first - timedelta(days=MOST_DAYS_OLD), last)
-    return found | {asset: _months(*days) for asset, days in figure.inputs.items()}
+    for asset, days in figure.inputs.items():
+        found[asset] = sorted({*found.get(asset, ()), *_months(*days)})
+    return found
 
 
 def _months(first: date, last: date) -> list[date]:

@@ -54,7 +54,7 @@ from serving.routes.explaining.figures import (
     not_stored,
 )
 from serving.routes.explaining.prices import Inputs, inputs_out
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 VOLATILITY_FIGURES = tuple(name for name in value_columns(VOLATILITY_FORECAST) if name.startswith("volatility"))
 QUANTILE_FIGURES = tuple(name for name in value_columns(QUANTILE_FORECAST) if name.startswith(("quantile", "es")))
@@ -62,7 +62,7 @@ QUANTILE_FIGURES = tuple(name for name in value_columns(QUANTILE_FORECAST) if na
 Forecasts = Sequence[VolatilityForecasts] | Sequence[QuantileForecasts]
 Model = VolatilityModel | QuantileModel
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["forecasts"])
+router = APIRouter(route_class=ComputingRoute, prefix="/instruments", tags=["forecasts"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,10 @@ QUANTILES = Kind(QUANTILE_FORECAST, QUANTILE_FIGURES, QUANTILE_MODELS, read_quan
 @router.get("/{symbol}/forecasts/volatility/explain")
 def explain_volatility_forecast(
     symbol: InstrumentPath,
-    model: Annotated[str, Query(description=f"One of {', '.join(m.name for m in VOLATILITY_MODELS)}.")],
-    measure: Annotated[str, Query(description=f"One of {', '.join(VOLATILITY_FIGURES)}.")],
+    model: Annotated[
+        str, Query(description=f"One of {', '.join(m.name for m in VOLATILITY_MODELS)}.", examples=["har"])
+    ],
+    measure: Annotated[str, Query(description=f"One of {', '.join(VOLATILITY_FIGURES)}.", examples=["volatility_21d"])],
     database: Database,
     session: AskedSession = None,
 ) -> ExplanationOut:
@@ -111,8 +113,11 @@ def explain_volatility_forecast(
 @router.get("/{symbol}/forecasts/quantiles/explain")
 def explain_quantile_forecast(
     symbol: InstrumentPath,
-    model: Annotated[str, Query(description=f"One of {', '.join(m.name for m in QUANTILE_MODELS)}.")],
-    measure: Annotated[str, Query(description=f"One of {', '.join(QUANTILE_FIGURES)}.")],
+    model: Annotated[
+        str,
+        Query(description=f"One of {', '.join(m.name for m in QUANTILE_MODELS)}.", examples=["filtered_historical"]),
+    ],
+    measure: Annotated[str, Query(description=f"One of {', '.join(QUANTILE_FIGURES)}.", examples=["quantile_0010"])],
     database: Database,
     session: AskedSession = None,
 ) -> ExplanationOut:

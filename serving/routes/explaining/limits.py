@@ -20,12 +20,12 @@ from pipeline.store.limits import StoredLimit, read_limits
 from pipeline.store.portfolio_risk import read_portfolio_risk
 from pipeline.store.portfolios import Portfolio, read_portfolio
 from pipeline.store.provenance import Materialization, read_materialization
-from pipeline.store.reading import LATEST
+from pipeline.store.reading import Window
 from pipeline.store.risk_columns import RiskRow
 from serving.deps import Database
 from serving.inputs import PortfolioPath
 from serving.routes.explaining.documented import definition_of, path_of, words_of, words_of_field
-from serving.routes.explaining.envelope import DefinitionOut, ExplanationOut, InputsOut, Value
+from serving.routes.explaining.envelope import AskedSession, DefinitionOut, ExplanationOut, InputsOut, Value
 from serving.routes.explaining.figures import Figure, explanation, known_figure, not_stored
 from serving.routes.explaining.prices import (
     Inputs,
@@ -37,11 +37,11 @@ from serving.routes.explaining.prices import (
     recompute,
 )
 from serving.routes.explaining.risk import with_own_rates
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 LIMIT_FIGURES = ("status", "value", "headroom")
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["limits"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["limits"])
 
 
 @router.get("/{reference}/limits/explain")
@@ -51,27 +51,35 @@ def explain_limit(
     database: Database,
     direction: Annotated[Direction | None, Query(description="Side of the limit, where there are two.")] = None,
     figure: Annotated[str, Query(description=f"One of {', '.join(LIMIT_FIGURES)}.")] = "status",
+    session: AskedSession = None,
 ) -> ExplanationOut:
-    """Explain where a portfolio stands against one of its limits, at its newest measured session."""
+    """Explain where a portfolio stood against one of its limits on a measured session, the newest by default."""
     known_figure(figure, LIMIT_FIGURES, "figure")
     with database.reading() as connection:
         portfolio = read_portfolio(connection, reference)
-        limit = _limit(read_limits(connection, portfolio.id), portfolio, measure, direction)
-        rows = read_portfolio_risk(connection, portfolio.id, LATEST)
+        limit = limit_of(read_limits(connection, portfolio.id), portfolio, measure, direction)
+        rows = read_portfolio_risk(connection, portfolio.id, Window(session, session, 1))
         if not rows:
-            raise not_stored(reference, "risk", None, f"portfolios/{reference}/risk")
+            raise not_stored(reference, "risk", session, f"portfolios/{reference}/risk")
         write = read_materialization(connection, rows[-1].materialization_id)
         asked = _figure(portfolio, limit, rows[-1], write, figure)
         portfolio = read_portfolio(connection, reference, asked.known)
         asked, inputs, again = _measured_again(connection, portfolio, asked, rows[-1], measure)
         stored = again if measure in CONCENTRATION_MEASURES else getattr(rows[-1], measure)
-        asked = replace(asked, value=_stands(limit, stored, figure))
-        return explanation(connection, asked, inputs, _stands(limit, again, figure), database.notice(connection))
+        asked = replace(asked, value=stands(limit, stored, figure))
+        return explanation(connection, asked, inputs, stands(limit, again, figure), database.notice(connection))
 
 
-def _limit(
+def limit_of(
     limits: Sequence[StoredLimit], portfolio: Portfolio, measure: str, direction: Direction | None
 ) -> StoredLimit:
+    """The limit on a measure.
+
+    Raises
+    ------
+    NotFoundError
+        Listing those that there are.
+    """
     found = [limit for limit in limits if limit.measure == measure and direction in (None, limit.direction)]
     if not found:
         known = ", ".join(f"{limit.measure} ({limit.direction})" for limit in limits) or "none"
@@ -90,7 +98,7 @@ def _figure(portfolio: Portfolio, limit: StoredLimit, row: RiskRow, write: Mater
         "limit_changed_at": limit.changed_at.isoformat(),
         **asdict(RiskSpec()),
     }
-    definition, reason = _definition(limit.measure, figure), row.reason or "the measure has no value"
+    definition, reason = limit_definition(limit.measure, figure), row.reason or "the measure has no value"
     return Figure(name_of(portfolio), ids_of(portfolio), row.session, None, reason, write, definition, parameters)
 
 
@@ -117,7 +125,7 @@ def _concentrated(inputs: Inputs, measure: str) -> float | None:
     return float(concentration(inputs.series.held.weights[-1])[measure])
 
 
-def _stands(limit: StoredLimit, value: float | None, figure: str) -> Value:
+def stands(limit: StoredLimit, value: float | None, figure: str) -> Value:
     """A figure of the state that a value has."""
     held = Limit(limit.measure, limit.warn, limit.breach, cast("Direction", limit.direction))
     (state,) = check_limits({limit.measure: value}, (held,))
@@ -125,7 +133,8 @@ def _stands(limit: StoredLimit, value: float | None, figure: str) -> Value:
     return found if isinstance(found, str) or found is None or math.isfinite(found) else None
 
 
-def _definition(measure: str, figure: str) -> DefinitionOut:
+def limit_definition(measure: str, figure: str) -> DefinitionOut:
+    """A figure of where a limit stands, in the words of the rule and of what is limited."""
     if measure in CONCENTRATION_MEASURES:
         of_measure = words_of(concentration)
     else:

@@ -11,8 +11,14 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from pipeline.base.errors import InvalidInputError
-from pipeline.risk.measures.liquidity import LiquidationHorizons, liquidation_horizons, liquidity_adjusted_var
+from pipeline.risk.measures.liquidity import (
+    LiquidationHorizons,
+    liquidation_horizons,
+    liquidity_adjusted_var,
+    spread_cost,
+)
 from pipeline.risk.measures.windows import simple_returns
+from serving.answers import Row
 from serving.deps import Database
 from serving.inputs import Symbol
 from serving.routes.calculate import liquidity_answer, read_subject
@@ -24,8 +30,9 @@ from serving.routes.explaining.prices import by_symbol, days_of
 from serving.routes.subjects import Held, Subject
 from serving.routing import ComputingRoute
 
-POSITION_FIGURES = ("liquidation_sessions",)
-WHOLE_FIGURES = ("var", "liquidity_adjusted_var")
+SPREAD_COST = "spread_cost"
+POSITION_FIGURES = ("liquidation_sessions", SPREAD_COST)
+WHOLE_FIGURES = ("var", "liquidity_adjusted_var", SPREAD_COST)
 
 router = APIRouter(route_class=ComputingRoute, tags=["risk"])
 
@@ -55,7 +62,7 @@ def explain_liquidity(asked: ExplainLiquidityIn, database: Database) -> Explanat
         list(held.ids),
         subject.sessions[-1].astype(date),
         _served(positions, served, asked, name),
-        served.undefined or "volume_unknown",
+        "spread_unknown" if name == SPREAD_COST else served.undefined or "volume_unknown",
         None,
         _definition(name),
         _parameters(asked, held),
@@ -71,6 +78,8 @@ def liquidity_again(inputs: InputsOut, parameters: Mapping[str, Parameter], name
     assert inputs.weights is not None  # given below
     assert inputs.turnover is not None
     symbols, weights = tuple(inputs.weights), np.array(list(inputs.weights.values()))
+    if name == SPREAD_COST:
+        return _spread_cost(symbols, weights, parameters)
     value = float(parameters.get("portfolio_value", 0.0))
     turnover = np.array([math.nan if traded is None else traded for traded in inputs.turnover.values()])
     horizons = liquidation_horizons(weights * value, turnover, symbols, float(parameters["participation"]))
@@ -78,6 +87,16 @@ def liquidity_again(inputs: InputsOut, parameters: Mapping[str, Parameter], name
         known = "portfolio_value" in parameters
         return float(horizons.days[symbols.index(str(parameters["symbol"]))]) if known else None
     return _measured(inputs, weights, horizons, parameters, name)
+
+
+def _spread_cost(symbols: tuple[str, ...], weights: np.ndarray, parameters: Mapping[str, Parameter]) -> float | None:
+    mean, deviation = (
+        np.array([float(parameters.get(f"{name}.{symbol}", math.nan)) for symbol in symbols])
+        for name in ("spread_mean", "spread_deviation")
+    )
+    found = spread_cost(weights, mean, deviation, symbols, float(parameters["spread_deviations"]))
+    cost = found.cost[symbols.index(str(parameters["symbol"]))] if "symbol" in parameters else found.total
+    return None if math.isnan(cost) else float(cost)
 
 
 def _measured(
@@ -102,7 +121,10 @@ def _served(
 ) -> float | None:
     if asked.symbol is not None:
         by_name = {position.symbol: position for position in positions}
-        return by_name[known_figure(asked.symbol, by_name, "symbol")].liquidation_sessions
+        position: float | None = getattr(by_name[known_figure(asked.symbol, by_name, "symbol")], name)
+        return position
+    if name == SPREAD_COST:
+        return served.spread_cost
     figures = {str(figure.confidence): figure for figure in served.figures}
     found: float | None = getattr(figures[known_figure(str(asked.at), figures, "at")], name)
     return found
@@ -110,7 +132,16 @@ def _served(
 
 def _parameters(asked: ExplainLiquidityIn, held: Held) -> dict[str, Parameter]:
     value = asked.liquidity.portfolio_value if held.value is None else held.value
-    optional = {"portfolio_value": value, "days_if_unknown": asked.liquidity.days_if_unknown, "symbol": asked.symbol}
+    optional: dict[str, Parameter | None] = {
+        "portfolio_value": value,
+        "days_if_unknown": asked.liquidity.days_if_unknown,
+        "symbol": asked.symbol,
+    }
+    if asked.figure == SPREAD_COST:
+        optional |= {"spread_deviations": asked.liquidity.spread_deviations}
+        for spread in asked.liquidity.spreads or []:
+            optional |= {f"spread_mean.{spread.symbol}": spread.mean}
+            optional |= {f"spread_deviation.{spread.symbol}": spread.deviation}
     return {
         "window_sessions": len(held.asset_returns),
         "participation": asked.liquidity.participation,
@@ -137,9 +168,11 @@ def _inputs_out(subject: Subject, held: Held) -> InputsOut:
 
 
 def _definition(name: str) -> DefinitionOut:
-    is_time = name in POSITION_FIGURES
+    is_time = name == "liquidation_sessions"
     function: Documented = liquidation_horizons if is_time else liquidity_adjusted_var
-    shown = LiquidationOut if is_time else LiquidityFigureOut
+    shown: type[Row] = LiquidationOut if is_time else LiquidityFigureOut
+    if name == SPREAD_COST:
+        function, shown = spread_cost, LiquidityOut
     return DefinitionOut(
         name=name,
         function=path_of(function),

@@ -110,18 +110,36 @@ def portfolio_inputs(
     panel: PricePanel, portfolio: Portfolio, benchmark: Instrument | None, window_sessions: int
 ) -> Inputs:
     """The closes that the last window of a portfolio needs, its last rebalancing before it included."""
-    ids, currency = ids_of(portfolio), portfolio.base_currency
+    held = dict(zip(symbols_of(portfolio), ids_of(portfolio), strict=True))
+    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
+    return holdings_inputs(panel, held, holdings, portfolio.base_currency, benchmark, window_sessions)
+
+
+def holdings_inputs(
+    panel: PricePanel,
+    held: Mapping[str, int],
+    holdings: Holdings,
+    currency: str,
+    benchmark: Instrument | None,
+    window_sessions: int,
+) -> Inputs:
+    """As `portfolio_inputs`, of anything that is held.
+
+    Parameters
+    ----------
+    held
+        Symbol → instrument, in the order of the holdings.
+    """
+    symbols, ids = tuple(held), list(held.values())
     close = panel.columns(ids, currency)
     rows = np.flatnonzero(np.isfinite(close).all(axis=1))
     if len(rows) > window_sessions:
-        rows = rows[first_needed_row(panel.sessions[rows], portfolio.rebalancing, window_sessions) :]
+        rows = rows[first_needed_row(panel.sessions[rows], holdings.rebalancing, window_sessions) :]
     index, index_close = _benchmark_inputs(panel, rows, benchmark, currency)
-    symbols = symbols_of(portfolio)
     own = dict(zip(symbols, currencies_of(panel, ids, currency), strict=True))
     if benchmark is not None and index is not None:
         own.setdefault(index, *currencies_of(panel, [benchmark.id], currency))
     rates = rates_used(panel, rows, own, currency)
-    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
     return Inputs(
         panel.sessions[rows], close[rows], symbols, holdings, index, index_close, rates, own if rates else None
     )

@@ -40,9 +40,9 @@ from serving.routes.explaining.prices import (
     recompute,
     with_rates,
 )
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
-router = APIRouter(route_class=ThreadedRoute, tags=["risk"])
+router = APIRouter(route_class=ComputingRoute, tags=["risk"])
 
 
 @router.get("/instruments/{symbol}/risk/explain")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
 
-from pipeline.base.errors import NotFoundError
+from pipeline.base.errors import NotInstalledError
 from pipeline.base.types import FloatArray
 from pipeline.store.point_in_time import Knowledge
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION, SimulationRow, read_portfolio_simulations
@@ -19,6 +19,7 @@ from pipeline.store.provenance import Materialization, read_materialization
 from pipeline.store.reading import Window
 from pipeline.store.schema import value_columns
 from serving.deps import Database
+from serving.errors import problem_responses
 from serving.inputs import PortfolioPath
 from serving.routes.explaining.documented import (
     definition_of_column,
@@ -43,7 +44,7 @@ from serving.routes.explaining.prices import (
     portfolio_inputs,
     read_known_panel,
 )
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 if TYPE_CHECKING:
     from pipeline.simulation.run import SimulationSpec
@@ -51,10 +52,10 @@ if TYPE_CHECKING:
 SPEC_COLUMNS = ("horizon_sessions", "paths", "seed", "fit_window_sessions")
 SIMULATION_FIGURES = tuple(name for name in value_columns(PORTFOLIO_SIMULATION) if name not in SPEC_COLUMNS)
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["simulations"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["simulations"])
 
 
-@router.get("/{reference}/simulations/explain")
+@router.get("/{reference}/simulations/explain", responses=problem_responses(501))
 def explain_simulation(
     reference: PortfolioPath,
     model: Annotated[str, Query(description="Model of the simulation.", examples=["student_t"])],
@@ -89,13 +90,13 @@ def require_numba() -> None:
 
     Raises
     ------
-    NotFoundError
+    NotInstalledError
         Naming who can.
     """
     try:
         import numba  # noqa: F401, PLC0415 - only simulations need it, and a gateway need not have it
     except ImportError as error:
-        raise NotFoundError(
+        raise NotInstalledError(
             "This process cannot simulate: numba is not installed",
             "Ask portfolio-simulation, or name its address in PORTFOLIO_SERVICE_URL.",
         ) from error
@@ -118,12 +119,13 @@ def spec_of(row: SimulationRow) -> SimulationSpec:
 
 def _figure(portfolio: Portfolio, row: SimulationRow, write: Materialization, measure: str) -> Figure:
     parameters = {"model": row.model, **{name: getattr(row, name) for name in SPEC_COLUMNS}, "subject": portfolio.id}
-    definition = _definition(row.model, measure)
+    definition = simulation_definition(row.model, measure)
     value = getattr(row, measure)
     return Figure(name_of(portfolio), ids_of(portfolio), row.session, value, None, write, definition, parameters)
 
 
-def _definition(model: str, measure: str) -> DefinitionOut:
+def simulation_definition(model: str, measure: str) -> DefinitionOut:
+    """A figure of a simulation by a model, in words."""
     from pipeline.simulation.models import MODELS  # noqa: PLC0415 - numba
     from pipeline.simulation.run import SimulationResult, simulate  # noqa: PLC0415
 

@@ -50,12 +50,12 @@ from serving.routes.explaining.prices import (
     read_known_panel,
 )
 from serving.routes.explaining.standing import outcome_of, read_stood, stood_inputs_out
-from serving.routing import ThreadedRoute
+from serving.routing import ComputingRoute
 
 POSITION_FIGURES = (WEIGHT, "shock", "pnl", "worst_shock", "worst_pnl")
 WHOLE_FIGURES = ("total", "worst_total", *FIGURES)
 
-router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["stress"])
+router = APIRouter(route_class=ComputingRoute, prefix="/portfolios", tags=["stress"])
 
 
 @dataclass(frozen=True, slots=True)

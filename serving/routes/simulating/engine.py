@@ -6,6 +6,7 @@ The models need numba, which a gateway does without; so they are imported where 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -171,19 +172,29 @@ class Bulkhead:
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(COMPUTING_THREADS)
+        self._admitted = 0
 
-    async def run(self, compute: Callable[[], T]) -> T:
-        """Compute in one of the threads.
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """A place among the requests that simulate or wait to, held from before the first thing is read for one.
 
         Raises
         ------
         HTTPException
             503 if too many wait already.
         """
-        if self._limiter.statistics().tasks_waiting >= WAITING_REQUESTS:
+        if self._admitted >= COMPUTING_THREADS + WAITING_REQUESTS:
             raise HTTPException(
                 503,
-                f"{WAITING_REQUESTS} simulations wait already; try again, or ask for a job with Prefer: respond-async.",
+                f"{WAITING_REQUESTS} simulations wait already; try again in {BUSY_SECONDS} s, or simulate fewer paths.",
                 {"Retry-After": str(BUSY_SECONDS)},
             )
-        return await to_thread.run_sync(compute, limiter=self._limiter)
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+
+    async def run(self, simulate: Callable[[], T]) -> T:
+        """Simulate in one of the threads."""
+        return await to_thread.run_sync(simulate, limiter=self._limiter)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
 
 import numpy as np
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from psycopg import Connection
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -34,7 +38,7 @@ from serving.routes.simulating.desk import Desk
 from serving.routes.simulating.engine import About, begun, checked_spec, is_large, simulated
 from serving.routes.simulating.forms import JobOut, JobRow, SimulatedOut, SimulateIn
 from serving.routes.simulating.inputs import Subject, read_subject
-from serving.routing import ThreadedRoute
+from serving.routing import ThreadedRoute, compute
 
 ARROW = "application/vnd.apache.arrow.stream"
 RETRY_SECONDS = 1
@@ -52,6 +56,15 @@ class JobsQuery(PageQuery):
 JobPath = Annotated[UUID, Path(description="Id of a simulation.", examples=["0198c0de-0000-7000-8000-000000000001"])]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A simulation that was asked for, what it is computed from, and the notice of that."""
+
+    request: SimulateIn
+    subject: Subject
+    notice: str | None
+
+
 @router.post(
     "/simulate",
     response_model=SimulatedOut,
@@ -61,7 +74,7 @@ JobPath = Annotated[UUID, Path(description="Id of a simulation.", examples=["019
             "description": "Too large to be answered at once, or asked as a job: it is computed in the background, and"
             " Location says where it is followed.",
         },
-        **problem_responses(409),
+        **problem_responses(409, 501),
     },
 )
 async def simulate(
@@ -73,18 +86,33 @@ async def simulate(
     ] = None,
 ) -> SimulatedOut | Response:
     """Simulate a stored portfolio or positions: at once up to 25,200,000 paths × sessions, above that as a job."""
+    return await answered(partial(_read, database, asked), request, database, prefer)
+
+
+async def answered(
+    read: Callable[[], Asked], request: Request, database: Connections, prefer: str | None
+) -> SimulatedOut | Response:
+    """Simulate what is read, or accept it as a job.
+
+    Whether there is room is asked before anything is read, and the reading is part of the computing: neither a queue of
+    simulations nor their prices keep a small read from its thread and its connection.
+    """
     require_numba()
     desk: Desk = request.app.state.simulating
-    checked_spec(asked)
-    subject, notice = await run_in_threadpool(_read, database, asked)
-    about = About(subject.portfolio_id, subject.first, subject.last)
-    if asked.terminal_values or is_large(asked) or _prefers_job(prefer):
-        await desk.bulkhead.run(lambda: begun(asked, subject.number, subject.returns))  # refused now, not later
-        job = await run_in_threadpool(_submit, database, asked, subject)
-        desk.workers.wake()
-        return _accepted(job, notice)
-    found = await desk.bulkhead.run(lambda: simulated(asked, about, begun(asked, subject.number, subject.returns)))
-    return SimulatedOut(**dict(found), notice=notice)
+    with desk.bulkhead.admitted():
+        found = await compute(read)
+        asked, subject = found.request, found.subject
+        if asked.terminal_values or is_large(asked) or _prefers_job(prefer):
+            await desk.bulkhead.run(lambda: begun(asked, subject.number, subject.returns))  # refused now, not later
+        else:
+            about = About(subject.portfolio_id, subject.first, subject.last)
+            made = await desk.bulkhead.run(
+                lambda: simulated(asked, about, begun(asked, subject.number, subject.returns))
+            )
+            return SimulatedOut(**dict(made), notice=found.notice)
+    job = await run_in_threadpool(_submit, database, asked, subject)
+    desk.workers.wake()
+    return _accepted(job, found.notice)
 
 
 @router.get("/simulations", dependencies=[Depends(forbid_keeping)])
@@ -127,9 +155,15 @@ def get_terminal_values(job_id: JobPath, database: Database) -> Response:
     return Response(_arrow(values), media_type=ARROW, headers={"Cache-Control": "no-store"})
 
 
-def _read(database: Connections, asked: SimulateIn) -> tuple[Subject, str | None]:
+def read_asked(connection: Connection, database: Connections, asked: SimulateIn) -> Asked:
+    """What a simulation is computed from; errors as in `serving.routes.simulating.inputs.read_subject`."""
+    return Asked(asked, read_subject(connection, asked), database.notice(connection))
+
+
+def _read(database: Connections, asked: SimulateIn) -> Asked:
+    checked_spec(asked)
     with database.reading() as connection:
-        return read_subject(connection, asked), database.notice(connection)
+        return read_asked(connection, database, asked)
 
 
 def _submit(database: Connections, asked: SimulateIn, subject: Subject) -> Job:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
-from starlette.concurrency import run_in_threadpool
 
-from pipeline.store.portfolios import Portfolio, read_portfolio
+from pipeline.store.portfolios import read_portfolio
 from serving.deps import Connections, Database
 from serving.errors import problem_responses
 from serving.inputs import PortfolioPath
+from serving.routes.simulating.engine import checked_spec
 from serving.routes.simulating.forms import JobOut, SimulatedOut, SimulateIn, SimulationIn
-from serving.routes.simulating.jobs import simulate
+from serving.routes.simulating.jobs import Asked, answered, read_asked
 from serving.routing import ThreadedRoute
 
 router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["simulations"])
@@ -26,7 +27,7 @@ router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["simul
             "model": JobOut,
             "description": "Too large to be answered at once, or asked as a job: Location says where it is followed.",
         },
-        **problem_responses(409),
+        **problem_responses(409, 501),
     },
 )
 async def simulate_portfolio(
@@ -39,12 +40,14 @@ async def simulate_portfolio(
     ] = None,
 ) -> SimulatedOut | Response:
     """Simulate the newest holdings, as POST /api/v1/simulate does: at once, or as a job where it is large."""
-    portfolio = await run_in_threadpool(_read, database, reference)
-    given = (asked or SimulationIn.model_validate({})).model_dump(exclude_unset=True)
-    return await simulate(SimulateIn(portfolio=str(portfolio.id), **given), request, database, prefer)
+    read = partial(_read, database, reference, asked or SimulationIn.model_validate({}))
+    return await answered(read, request, database, prefer)
 
 
-def _read(database: Connections, reference: str) -> Portfolio:
-    """The portfolio of the address; without it there is nothing to simulate, whatever the body says."""
+def _read(database: Connections, reference: str, asked: SimulationIn) -> Asked:
+    """Of the portfolio of the address; without it there is nothing to simulate, whatever the body says."""
     with database.reading() as connection:
-        return read_portfolio(connection, reference)
+        portfolio = read_portfolio(connection, reference)
+        whole = SimulateIn(portfolio=str(portfolio.id), **asked.model_dump(exclude_unset=True))
+        checked_spec(whole)
+        return read_asked(connection, database, whole)

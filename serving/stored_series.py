@@ -1,0 +1,109 @@
+"""Series that are passed through as the pipeline has stored them: one statement, no rows and no models.
+
+Only the list of rows is stored. What is told beside it changes with the day, so it is written around the rows when
+somebody asks, by the same model as around rows that were read; both ways give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeVar
+
+from fastapi import Response
+from psycopg import Connection
+
+from pipeline.store.served_series import ServedSeries
+from serving.answers import Collection
+from serving.caching.conditional import entity_tag
+from serving.inputs import TableQuery, WindowQuery
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Read = Callable[[Connection, str, str, int], ServedSeries | None]
+"""Of a resource, a subject and most rows; None if they have to be read as rows."""
+
+HEAVY_ROWS = 1_000
+"""Fewer are read as rows: most that ask for so few want the newest of a long series, which is not stored as such."""
+
+_UNFILTERED = frozenset({"limit", "format"})
+_OPENING = b'{"data":['
+"""Of every collection: the rows come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """What a route passes through.
+
+    Parameters
+    ----------
+    answer
+        Model of its answer.
+    resource
+        Of the stored series.
+    subject
+        Parameter of the route that names whose it is.
+    read
+        How it is found.
+    """
+
+    answer: type[Collection[Any]]
+    resource: str
+    subject: str
+    read: Read
+
+    def whole(self, values: Mapping[str, Any]) -> Collection[Any] | None:
+        """The answer with the series in the place of its rows, if all of it is asked for and it is stored; else None.
+
+        Parameters
+        ----------
+        values
+            Of the route's parameters, of which ``query`` and ``database`` are two.
+        """
+        query, database = values["query"], values["database"]
+        if not _is_of_everything(query):
+            return None
+        with database.reading_once() as connection:
+            found = self.read(connection, self.resource, values[self.subject], query.limit)
+            if found is None:
+                return None
+            given: dict[str, Any] = {"data": found, "notice": database.notice(connection), "next_cursor": None}
+            return self.answer.model_construct(**given)
+
+
+def passed_through(
+    answer: type[Collection[Any]], resource: str, subject: str, read: Read
+) -> Callable[[Endpoint], Endpoint]:
+    """Mark a route that passes a stored series through where it can; `stored_series_of` finds the mark."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.stored_series = StoredSeries(answer, resource, subject, read)  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+def stored_series_of(endpoint: Callable[..., Any]) -> StoredSeries | None:
+    """What a route passes through, if anything."""
+    return getattr(endpoint, "stored_series", None)
+
+
+def _is_of_everything(query: TableQuery) -> bool:
+    return isinstance(query, WindowQuery) and query.limit >= HEAVY_ROWS and query.model_fields_set <= _UNFILTERED
+
+
+def written_around(series: ServedSeries, told: Collection[Any]) -> Response:
+    """The answer as JSON, with a validator that needs no look at the rows.
+
+    Parameters
+    ----------
+    told
+        The answer without its rows.
+    """
+    beside = told.__pydantic_serializer__.to_json(told)
+    assert beside.startswith(_OPENING)
+    with_commas = chain.from_iterable((b",", body) for body in series.bodies)
+    next(with_commas)
+    body = b"".join([_OPENING, *with_commas, beside[len(_OPENING) :]])
+    tag = entity_tag(beside + series.digest)
+    return Response(body, media_type="application/json", headers={"ETag": tag.decode()})
