@@ -43,7 +43,7 @@ up: $(VENV)/.installed-run  ## Serve the Dagster UI, its daemon and the API on l
 	@$(BIN)/fintech up
 
 test: lint types contracts  ## Lint, types, import contracts and every test that needs no Docker
-	@$(BIN)/pytest
+	@tests/browser/run-with-chromium.sh $(BIN)/pytest
 
 test-fast: $(VENV)/.installed-dev  ## Unit and architecture tests only
 	@$(BIN)/pytest tests/unit tests/architecture tests/golden
@@ -61,7 +61,7 @@ types: $(VENV)/.installed-dev
 contracts: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
-docs: $(VENV)/.installed-dev  ## Write docs/measures.md and docs/api.md from the code
+docs: $(VENV)/.installed-dev  ## Write what docs/ has from the code, and record answers of the API
 	@$(BIN)/python -m tests.docs
 
 bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|quality|serve

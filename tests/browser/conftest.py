@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, VIEWPORT
+from tests.lacking import lacking
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def page() -> Iterator[Page]:
     """
     executable = shutil.which("chromium")
     if executable is None:
-        pytest.skip("chromium is not installed; on Debian: apt-get install chromium")
+        lacking("chromium", "chromium is not on the PATH", "On Debian: apt-get install chromium")
     problems: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)

@@ -17,6 +17,8 @@ PAGES = {
     "portfolio": "/portfolios/core",
     "tear-sheet": "/portfolios/core/tear-sheet",
     "explanation": "/portfolios/core/explain?measure=var_99_1d",
+    "value": "/portfolios/core/value/explain",
+    "price": "/instruments/AAPL/prices/explain",
     "instrument": "/instruments/AAPL",
     "quality": "/quality",
     "table": "/tables/portfolio_tail?write=1",

@@ -14,6 +14,7 @@ def test_a_reader_finds_a_route_and_tries_it(page: Page, own_seeded: Seeded, ser
     page.goto(f"http://127.0.0.1:{service.port}/docs")
     route = page.locator("#operations-portfolios-get_portfolio")
     route.click()
+    expect(route.locator(".responses-table tr.response[data-code='200']")).to_contain_text('"name": "Technology"')
     route.get_by_role("button", name="Try it out").click()
     route.get_by_placeholder("reference").fill("held")
     route.get_by_role("button", name="Execute").click()

@@ -27,6 +27,10 @@ PAGES: dict[str, tuple[str, int]] = {
     "/portfolios/held/tear-sheet": ("Held", 6),
     "/quality": ("Data quality", 0),
     "/tables/portfolio_tail?write=1": ("portfolio_tail", 0),
+    "/instruments/AAPL/prices/explain": ("close_adjusted of AAPL", 0),
+    "/portfolios/held/value/explain": ("value of held", 0),
+    "/portfolios/held/history/explain?measure=drawdown&start=2022-01-03": ("drawdown of held", 1),
+    "/writes/1": ("Write 1 of instruments", 0),
 }
 """Path → its heading and its charts."""
 
@@ -90,7 +94,15 @@ def test_a_narrow_page_does_not_scroll_sideways(quiet: Page, gateway: str, path:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "path", ["/", "/portfolios/held", "/portfolios/held/tear-sheet", "/instruments/AAPL", "/quality"]
+    "path",
+    [
+        "/",
+        "/portfolios/held",
+        "/portfolios/held/tear-sheet",
+        "/portfolios/held/value/explain",
+        "/instruments/AAPL",
+        "/quality",
+    ],
 )
 def test_text_stands_out(quiet: Page, gateway: str, path: str, scheme: Literal["light", "dark"]) -> None:
     quiet.emulate_media(color_scheme=scheme)
@@ -114,7 +126,7 @@ def test_dark_is_dark(quiet: Page, gateway: str) -> None:
 def test_a_number_leads_to_its_explanation_and_that_to_its_data(quiet: Page, gateway: str) -> None:
     quiet.goto(f"{gateway}/")
     row = quiet.get_by_role("row", name=re.compile("^Held"))
-    number = row.locator("a[href*='measure=var_99_1d']")
+    number = row.locator("a[href^='/portfolios/held/explain?measure=var_99_1d']")
     shown = number.inner_text()
     number.click()
     expect(quiet.locator(".headline")).to_have_text(shown)
@@ -124,6 +136,31 @@ def test_a_number_leads_to_its_explanation_and_that_to_its_data(quiet: Page, gat
     expect(quiet.get_by_text("2022-12", exact=True)).to_be_visible()
     quiet.get_by_role("link", name="Every close, return and scenario as JSON").click()
     assert '"recomputed"' in quiet.content()
+
+
+def test_the_worth_leads_to_the_price_of_a_position_and_the_write_of_it(quiet: Page, gateway: str) -> None:
+    quiet.goto(f"{gateway}/portfolios/held")
+    worth = quiet.locator(".tiles li", has_text="Worth").get_by_role("link")
+    shown = worth.inner_text()
+    worth.click()
+    expect(quiet.locator(".headline")).to_have_text(shown)
+    position = quiet.get_by_role("row", name=re.compile("^AAPL"))
+    position.get_by_role("link").first.click()
+    expect(quiet.get_by_role("heading", level=1)).to_have_text("close_adjusted of AAPL")
+    given = quiet.get_by_role("table", name="The bar as it was given")
+    given.get_by_role("link").last.click()
+    expect(quiet.locator("dd", has_text="prices").first).to_be_visible()
+    expect(quiet.get_by_text("run-of-prices")).to_be_visible()
+
+
+def test_a_value_of_a_chart_leads_to_its_explanation(quiet: Page, gateway: str) -> None:
+    quiet.goto(f"{gateway}/portfolios/held")
+    quiet.locator("summary", has_text="Values by month").first.click()
+    number = quiet.get_by_role("table", name=re.compile("^Wealth of 1")).get_by_role("link").last
+    shown = number.inner_text()
+    number.click()
+    expect(quiet.get_by_role("heading", level=1)).to_have_text("wealth of held")
+    expect(quiet.locator(".headline")).to_have_text(shown)
 
 
 def test_a_column_leads_to_its_meaning_and_write(quiet: Page, gateway: str) -> None:

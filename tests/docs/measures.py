@@ -3,47 +3,66 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from pipeline.base.settings import PROJECT_ROOT
 from pipeline.base.types import FloatArray
-from pipeline.risk.measures import MEASURES, Measure, RiskSpec, Windows
+from pipeline.risk.measures import MEASURES, Measure, RiskSpec, Shift, Sign, Windows
 from pipeline.risk.measures.convention_meanings import MEANINGS, libraries_with, peer_name
 from pipeline.risk.measures.conventions import CONVENTIONS
 from pipeline.risk.measures.covariance import COVARIANCES, DEFAULT_COVARIANCE
 from pipeline.risk.measures.full_report import Convention, MeasuredValue, ReportSpec, full_report
+from pipeline.risk.measures.on_request import ADJUSTED, ON_REQUEST, REPORTED
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.measures.windows import simple_returns
-from pipeline.store.risk_columns import MEASURE_COLUMNS
+from serving.measures import UNITS, WORDS
+from serving.routes.explaining.documented import path_of, sources_of
 from tests.bundled import bundled_bars
 
 PAGE = PROJECT_ROOT / "docs" / "measures.md"
 SUBJECT, BENCHMARK = "AAPL", "SP500"
-OTHERS = (
-    "growth",
-    "dispersion",
-    "moments",
-    "drawdown",
-    "entropic",
-    "relative",
-    "concentration",
-    "liquidity",
-    "currency",
-    "decomposition",
+_CALCULATED = "Served by `POST /api/v1/calculate`"
+_SPLIT = "Served by `GET /api/v1/portfolios/{reference}/contributions` and `POST …/decomposition`"
+_BACKTESTED = "Served by `GET` and `POST /api/v1/portfolios/{reference}/backtests`"
+_STRESSED = "Served by `POST /api/v1/portfolios/{reference}/stress`"
+OTHERS: Mapping[str, str] = MappingProxyType(
+    {
+        "dispersion": "Parts of the measures above.",
+        "drawdown": f"{_CALCULATED}: `drawdowns`, and `entropic` for that of the drawdowns.",
+        "entropic": f"{_CALCULATED}: `entropic`.",
+        "concentration": f"{_CALCULATED}: `concentration`; limits may be set on them.",
+        "liquidity": f"{_CALCULATED}: `positions` and `liquidity`.",
+        "currency": "Served by `GET /api/v1/portfolios/{reference}/currency`.",
+        "performance": "Served by `GET /api/v1/portfolios/{reference}/report`.",
+        "books": "Served by `GET /api/v1/portfolios/{reference}/value`.",
+        "decomposition": f"{_SPLIT}.",
+        "splits": f"{_SPLIT}.",
+        "factors": "Served by `GET /api/v1/instruments/{symbol}/factors` and `GET /api/v1/principal-factors`; over"
+        " rolling windows by the library alone.",
+        "backtests": f"{_BACKTESTED}.",
+        "durations": f"{_BACKTESTED}.",
+        "shortfall_backtests": f"{_BACKTESTED}.",
+        "stress": f"{_STRESSED}, and by `GET` for the stored scenarios.",
+        "stress_historical": f"{_STRESSED}.",
+        "stress_hypothetical": f"{_STRESSED}.",
+        "stress_shifts": f"{_STRESSED}.",
+        "stress_reverse": f"{_STRESSED} by positions; by factors by the library alone.",
+    }
 )
-"""Modules whose measures are on the page although no table stores them."""
+"""Modules whose functions are on the page although they are no measure of a window, and who serves them."""
 
 _HEAD = """\
 # Measures
 
 Made from the code by `make docs`; do not edit. What each number of a table, an answer or a page means, where its
-definition is from, and what other libraries mean by the same name. `GET /api/v1/measures` lists the same, and
-`POST /api/v1/calculate` computes all of it for any returns or positions.
+definition is from, and what other libraries mean by the same name. `GET /api/v1/measures` lists the stored measures
+and those on request, and `POST /api/v1/calculate` computes both, and the tails by every method, for any returns or
+positions. Each section after them says what serves it.
 
 Formulas speak of the n simple returns r of a window, the benchmark's b, the risk-free rate f of one session, the
 p = 252 sessions of a year, and the confidence α. Values are those of {subject}, {first} to {last}
@@ -66,9 +85,17 @@ def measures_page() -> str:
             "## Stored measures\n",
             "Rolling, of instruments and portfolios.\n",
             *(line for measure in MEASURES for line in _measure(measure, reports["platform"][measure.name])),
+            "## Measures on request\n",
+            "Of any window, by `POST /api/v1/calculate`; no table holds them.\n",
+            *(line for measure in ON_REQUEST for line in _measure(measure, reports["platform"][measure.name])),
+            *_adjusted(windows),
             *_methods(windows),
             *_covariances(),
-            *(line for name in OTHERS for line in _module(import_module(f"pipeline.risk.measures.{name}"))),
+            *(
+                line
+                for name, served in OTHERS.items()
+                for line in _module(import_module(f"pipeline.risk.measures.{name}"), served)
+            ),
         ]
     )
 
@@ -88,7 +115,8 @@ def _market() -> tuple[tuple[str, str], Windows]:
 
 
 def _report(windows: Windows, convention: Convention) -> dict[str, MeasuredValue]:
-    spec = ReportSpec(RiskSpec(), convention=convention, methods=("historical",))
+    names = tuple(measure.name for measure in REPORTED)
+    spec = ReportSpec(RiskSpec(), names, convention, methods=("historical",))
     return {measured.name: measured for measured in full_report(windows, spec).measures}
 
 
@@ -97,7 +125,7 @@ def _compared(reports: dict[str, dict[str, MeasuredValue]]) -> Iterator[str]:
     yield "Each library's own number by its defaults, sign and unit included; why it differs is said at the measure.\n"
     yield "| measure | platform | " + " | ".join(CONVENTIONS) + " |"
     yield "|---|" + "--:|" * len(reports)
-    for measure in MEASURES:
+    for measure in REPORTED:
         if libraries_with(measure):
             shown = [_value(found[measure.name]) if _has(name, measure) else "" for name, found in reports.items()]
             yield f"| `{measure.name}` | " + " | ".join(shown) + " |"
@@ -117,15 +145,17 @@ def _digits(value: float) -> str:
 
 
 def _measure(measure: Measure, measured: MeasuredValue) -> Iterator[str]:
-    ((unit, meaning),) = [(unit.name, meaning) for name, unit, meaning in MEASURE_COLUMNS if name == measure.name]
     yield f"### {measure.name}\n"
-    yield f"{meaning} Unit: {unit}.\n"
+    yield f"{WORDS[measure.name]} Unit: {UNITS[measure.name]}.\n"
     yield f"- Formula: {measure.formula}"
     yield f"- Source: {measure.source}"
     if measure.parameters:
         yield f"- Parameters: {', '.join(f'{name} {value:g}' for name, value in measure.parameters.items())}"
     yield f"- Undefined: {measure.undefined_because or 'never'}"
     yield f"- Multiplying every return: {_SCALING[measure.scaling]}"
+    yield f"- Adding c to every return: {_SHIFT[measure.shift]}"
+    yield f"- Turning gains into losses: {_SIGN[measure.sign]}"
+    yield f"- Order of the sessions: {'matters' if measure.ordered else 'does not matter'}"
     yield f"- {SUBJECT}: {_value(measured)}"
     for library in libraries_with(measure):
         other = MEANINGS[library].get(peer_name(measure))
@@ -139,6 +169,29 @@ _SCALING = {
     "invariant": "leaves it",
     "compounded": "changes it in no fixed proportion",
 }
+_SHIFT: Mapping[Shift, str] = {
+    "invariant": "leaves it",
+    "opposite": "takes c away from it",
+    "annual": "adds c p to it",
+    "neither": "changes it in no fixed way",
+}
+_SIGN: Mapping[Sign, str] = {
+    "even": "leaves it",
+    "odd": "turns its sign",
+    "neither": "changes it in no fixed way",
+}
+
+
+def _adjusted(windows: Windows) -> Iterator[str]:
+    yield "## Moments corrected for bias\n"
+    yield "By `moments: adjusted` of `POST /api/v1/calculate`, in place of those without a correction.\n"
+    yield f"| measure | formula | source | undefined | {SUBJECT} |"
+    yield "|---|---|---|---|--:|"
+    for name, measure in ADJUSTED.items():
+        value = _digits(float(measure.compute(windows, RiskSpec())))
+        told = f"{_cell(measure.formula)} | {measure.source} | {measure.undefined_because}"
+        yield f"| `{name}` | {told} | {value} |"
+    yield ""
 
 
 def _methods(windows: Windows) -> Iterator[str]:
@@ -149,6 +202,7 @@ def _methods(windows: Windows) -> Iterator[str]:
         found = tails[method.name]
         yield f"### {method.name}\n"
         yield f"{method.description}\n"
+        yield f"- Formula: {method.formula}"
         yield f"- Source: {method.source}"
         yield f"- Returns needed: {method.minimum_sessions}"
         yield f"- Several sessions by: {', '.join(method.scalings)}"
@@ -162,33 +216,34 @@ def _methods(windows: Windows) -> Iterator[str]:
 
 def _covariances() -> Iterator[str]:
     yield "## Covariance estimators\n"
-    yield "Of one session, not annualised.\n"
-    yield "| name | what it is |"
-    yield "|---|---|"
+    yield "Of one session, not annualised, by `estimator` of `GET /api/v1/covariance`.\n"
+    yield "| name | what it is | source |"
+    yield "|---|---|---|"
     for name, estimator in COVARIANCES.items():
         default = " The default." if name == DEFAULT_COVARIANCE else ""
-        yield f"| `{name}` | {_cell(_summary(estimator))}{default} |"
+        yield f"| `{name}` | {_cell(_summary(estimator))}{default} | {_cited(estimator)} |"
     yield ""
 
 
-def _module(module: ModuleType) -> Iterator[str]:
-    """The functions of a family that no column stores."""
-    stored = {measure.definition for measure in MEASURES}
+def _module(module: ModuleType, served: str) -> Iterator[str]:
+    """The functions of a family that are no measure of a window."""
+    measures = {measure.definition for measure in REPORTED}
     functions = [
         function
         for name, function in vars(module).items()
         if inspect.isfunction(function)
         and function.__module__ == module.__name__
-        and not name.startswith("_")
-        and function not in stored
+        and not name.startswith(("_", "require_"))
+        and function not in measures
     ]
     if functions:
         yield f"## {_first_paragraph(module)}\n"
-        yield f"On request, in `{module.__name__}`.\n"
-        yield "| function | what it is | result |"
-        yield "|---|---|---|"
+        yield f"{served} In `{module.__name__}`.\n"
+        yield "| function | what it is | result | source |"
+        yield "|---|---|---|---|"
         for function in functions:
-            yield f"| `{function.__name__}` | {_cell(_summary(function))} | {_cell(_result(function))} |"
+            told = (_summary(function), _result(function), _cited(function))
+            yield f"| `{function.__name__}` | {' | '.join(_cell(text) for text in told)} |"
         yield ""
 
 
@@ -198,6 +253,12 @@ def _summary(function: Callable[..., Any]) -> str:
 
 def _first_paragraph(documented: object) -> str:
     return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+
+
+def _cited(function: Callable[..., Any]) -> str:
+    """What its docstring cites, or its module does."""
+    found = sources_of(function)
+    return "" if found == path_of(function) else found
 
 
 def _result(function: Callable[..., Any]) -> str:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.base.settings import PROJECT_ROOT
-from serving.app import create_app
-from tests.integration.serving.running import local_settings
+from tests.openapi_documents import document_of, operations
 
 PAGE = PROJECT_ROOT / "docs" / "openapi.txt"
 
 
 def openapi_page() -> str:
     """The page, ending with a newline: operations, their parameters, bodies and answers, and the fields of each."""
-    document = create_app("backend-api", local_settings("postgresql://nobody@127.0.0.1/none")).openapi()
+    document = document_of()
     return "\n".join([*sorted(_operations(document)), *sorted(_fields(document)), ""])
 
 
@@ -26,19 +25,18 @@ def removed(before: str, after: str) -> list[str]:
 
 
 def _operations(document: dict[str, Any]) -> Iterator[str]:
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            name = f"{method.upper()} {path}"
-            yield f"{name} = {operation['operationId']}"
-            for parameter in operation.get("parameters", ()):
-                need = "required" if parameter.get("required") else "optional"
-                yield f"{name} {parameter['in']} {parameter['name']}: {need} {_type(parameter['schema'])}"
-            for kind, media in operation.get("requestBody", {}).get("content", {}).items():
-                yield f"{name} body {kind}: {_type(media['schema'])}"
-            for status, answer in operation["responses"].items():
-                kinds = answer.get("content", {"no content": {"schema": {}}})
-                for kind, media in kinds.items():
-                    yield f"{name} {status} {kind}: {_type(media.get('schema', {}))}"
+    for method, path, operation in operations(document):
+        name = f"{method.upper()} {path}"
+        yield f"{name} = {operation['operationId']}"
+        for parameter in operation.get("parameters", ()):
+            need = "required" if parameter.get("required") else "optional"
+            yield f"{name} {parameter['in']} {parameter['name']}: {need} {_type(parameter['schema'])}"
+        for kind, media in operation.get("requestBody", {}).get("content", {}).items():
+            yield f"{name} body {kind}: {_type(media['schema'])}"
+        for status, answer in operation["responses"].items():
+            kinds = answer.get("content", {"no content": {"schema": {}}})
+            for kind, media in kinds.items():
+                yield f"{name} {status} {kind}: {_type(media.get('schema', {}))}"
 
 
 def _fields(document: dict[str, Any]) -> Iterator[str]:

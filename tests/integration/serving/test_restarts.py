@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import httpx
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from pipeline.store.engine import Database
 from serving.server import DRAIN_SECONDS
+from tests.integration.serving.metrics import samples
 from tests.integration.serving.processes import ServingProcess, serving_process
 from tests.integration.serving.running import wait_until
 from tests.integration.serving.seeding import Seeded
@@ -85,26 +87,77 @@ def _read_answer(connection: socket.socket) -> tuple[int, bool]:
 
 
 def test_a_rolling_restart_loses_none_of_ten_thousand_requests(seeded: Seeded) -> None:
-    with serving_process(seeded.database.url, FINTECH_WORKERS="2", FINTECH_METRICS="0") as service:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
         callers = Callers(service.port)
         callers.start()
         restarts = 0
+        counted: list[float] = []
         try:
             while restarts < 2 or callers.answered < REQUESTS:
                 before = {worker.pid for worker in service.workers()}
                 service.process.send_signal(signal.SIGHUP)
-                wait_until(lambda: _are_replaced(service, before), 60)  # noqa: B023
+                wait_until(lambda: _counts_until(_are_replaced(service, before), service, counted), 120)  # noqa: B023
                 restarts += 1
         finally:
             callers.stop()
         assert callers.lost == []
         assert set(callers.statuses) == {200}
         assert callers.answered >= REQUESTS
+        # Whichever process is asked, none of those that have ended is forgotten.
+        assert counted == sorted(counted)
+        wait_until(lambda: _counted(service) >= callers.answered, 10)
+        assert _counted(service) == callers.answered
 
 
 def _are_replaced(service: ServingProcess, before: set[int]) -> bool:
     now = {worker.pid for worker in service.workers()}
     return len(now) == 2 and before.isdisjoint(now)
+
+
+def _counts_until(is_over: bool, service: ServingProcess, counted: list[float]) -> bool:
+    """Look once more at what the metrics know of, now and then."""
+    time.sleep(0.2)
+    counted.append(_counted(service))
+    return is_over
+
+
+def _counted(service: ServingProcess) -> float:
+    """Requests that the metrics know of, as a new connection is told."""
+    with httpx.Client(base_url=service.client.base_url, timeout=15, trust_env=False) as client:
+        return samples(client, "fintech_http_requests_total").get(("GET", INSTRUMENTS, "200"), 0.0)
+
+
+def test_both_workers_tell_what_both_count(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+        asked = _asked_until_both_answer(service)
+        wait_until(lambda: _counted(service) == asked, 10)
+        for _ in range(20):  # some of them are answered by the one, some by the other
+            assert _counted(service) == asked
+        memory = samples(service.client, "process_resident_memory_bytes")
+        assert set(memory) == {("1",), ("2",)}
+        starts = samples(service.client, "process_start_time_seconds")
+        assert len(set(starts.values())) == 2
+        killed = service.workers()[0]
+        killed.kill()
+        wait_until(lambda: len(service.workers()) == 2 and killed not in service.workers(), 30)
+        assert _counted(service) == asked
+        assert set(samples(service.client, "process_resident_memory_bytes").keys()) <= {("1",), ("2",), ("3",)}
+
+
+def _asked_until_both_answer(service: ServingProcess) -> int:
+    """Requests that were sent until each worker had answered one; the system chooses whom a connection goes to."""
+    with ExitStack() as stack:
+        for asked in range(1, 1_000):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=15))
+            connection.sendall(f"GET {INSTRUMENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert _read_answer(connection) == (200, False)
+            if all(_has_caller(worker) for worker in service.workers()):
+                return asked
+    raise AssertionError("one of the workers answers nobody")
+
+
+def _has_caller(worker: psutil.Process) -> bool:
+    return any(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections("inet"))
 
 
 def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:

@@ -100,6 +100,10 @@ def test_returns_take_a_series_by_name(rated: httpx.Client, own_seeded: Seeded) 
     assert found["risk_free"] == "DTB3"
     assert values(found)["sharpe_ratio"] == pytest.approx(sharpe(returns - daily(QUOTED, 60)), rel=1e-9)
     assert calculated(rated, returns=dated)["risk_free"] == "no currency: 0"
+    weekly = calculated(rated, returns=dated, risk_free_series="DTB3", periods_per_year=52)
+    excess = returns - ((1.0 + daily(QUOTED, 60)) ** (252 / 52) - 1.0)
+    made = excess.mean() / excess.std(ddof=1) * np.sqrt(52)
+    assert values(weekly)["sharpe_ratio"] == pytest.approx(made, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -198,3 +202,36 @@ def test_an_explanation_gives_the_rates_that_give_the_value_again(
             assert sharpe(returns - rates) == pytest.approx(found["value"], rel=1e-9)
     other = client.get(f"/api/v1/{subject}/risk/explain", params={"measure": "volatility"}).json()
     assert other["inputs"]["risk_free"] is None
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_an_explanation_of_a_calculation_gives_the_rates_that_it_took(
+    rated: httpx.Client, own_seeded: Seeded, is_held: bool
+) -> None:
+    own = returns_of(own_seeded, "AAPL")
+    given = {"values": own.tolist(), "dates": [str(day) for day in SESSIONS[-252:]]}
+    body: dict[str, Any] = {"positions": APPLE} if is_held else {"returns": given, "risk_free_series": "DTB3"}
+    served = values(calculated(rated, **body))
+    answer = rated.post("/api/v1/calculate/explain", json={**body, "figure": "sharpe_ratio"})
+    assert answer.status_code == 200, answer.text
+    payload = answer.json()
+    rates = payload["inputs"]["risk_free"]
+    assert rates["series"] == "DTB3"
+    assert "risk_free_rate_annual" not in payload["parameters"]
+    again = sharpe(np.array(payload["inputs"]["returns"]) - np.array(rates["daily"], dtype=np.float64))
+    for value in (payload["value"], payload["recomputed"], again):
+        assert value == pytest.approx(served["sharpe_ratio"], rel=1e-9)
+    assert payload["doubts"] == []
+    assert "2022-12-01" in payload["partitions"]["interest_rates"]
+    assert ("prices" in payload["partitions"]) == is_held
+
+
+def test_an_explanation_of_computed_risk_gives_the_rates_that_it_took(rated: httpx.Client) -> None:
+    served = rated.post("/api/v1/portfolios/held/risk", json={"window_sessions": 100}).json()
+    body = {"window_sessions": 100, "figure": "sharpe_ratio"}
+    payload = rated.post("/api/v1/portfolios/held/risk/explain", json=body).json()
+    rates = np.array(payload["inputs"]["risk_free"]["daily"], dtype=np.float64)[-100:]
+    again = sharpe(np.array(payload["inputs"]["returns"]) - rates)
+    for value in (payload["value"], payload["recomputed"], again):
+        assert value == pytest.approx(served["sharpe_ratio"], rel=1e-9)
+    assert payload["partitions"]["interest_rates"][-1] == "2022-12-01"

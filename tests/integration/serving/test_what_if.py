@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.risk.measures import MEASURES
 from tests.integration.serving.seeding import NOTICE, SESSIONS
 
 PORTFOLIOS = "/api/v1/portfolios"
@@ -23,7 +24,9 @@ def held(field: str = "quantity", **amounts: float) -> list[dict[str, Any]]:
 
 
 def calculated(api: httpx.Client, **body: Any) -> dict[str, Any]:
-    answer = api.post("/api/v1/calculate", json={"benchmark": "SPX", "confidence": [0.99], **body})
+    stored = [measure.name for measure in MEASURES]  # those that limits may be set on
+    asked_for = {"benchmark": "SPX", "confidence": [0.99], "measures": stored, **body}
+    answer = api.post("/api/v1/calculate", json=asked_for)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -35,6 +38,9 @@ def require_equal(side: dict[str, Any], report: dict[str, Any]) -> None:
         assert (tail["method"], tail["confidence"]) == (other["method"], other["confidence"])
         assert tail["var"] == pytest.approx(other["var"], rel=1e-12)
         assert tail["es"] == pytest.approx(other["es"], rel=1e-12)
+        for error in ("var_standard_error", "es_standard_error"):
+            assert tail[error] == pytest.approx(other[error], rel=1e-12)
+            assert (tail[error] is None) == (tail["method"] != "monte_carlo" or tail["var"] is None)
     assert side["concentration"] == pytest.approx(report["concentration"])
 
 

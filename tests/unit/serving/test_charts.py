@@ -170,6 +170,27 @@ def test_the_table_of_a_chart_has_the_ends_of_its_periods() -> None:
     assert [row[0] for row in years.rows][::12] == ["2010-12-31", "2022-12-30"]
 
 
+def test_a_number_of_a_table_leads_to_what_explains_it_and_a_missing_one_nowhere() -> None:
+    values = np.where(DAYS[-1] == DAYS, np.nan, 1.0)
+    chart = TimeChart("x", DAYS, [Line("known", np.ones(len(DAYS))), Line("gap", values), Line("bare", values)])
+    table = table_of(chart, {"known": "/known/{}".format, "gap": "/gap/{}".format})
+    assert table is not None
+    row, day = len(table.rows) - 1, str(DAYS[-1])
+    assert [table.link(row, column) for column in range(4)] == ["", f"/known/{day}", "", ""]
+    bare = table_of(chart)
+    assert bare is not None
+    assert {bare.link(row, column) for column in range(4)} == {""}
+
+
+def test_each_number_of_a_fan_leads_to_its_step_and_level() -> None:
+    table = FanChart("fan", (21, 42), (0.05, 0.5), ((0.9, 1.0), (0.8, 1.1)), "/fan/{}/{}".format).drawn().table
+    assert table is not None
+    assert [list(row) for row in table.links] == [
+        ["", "/fan/21/0.05", "/fan/21/0.5"],
+        ["", "/fan/42/0.05", "/fan/42/0.5"],
+    ]
+
+
 def test_a_fan_opens_from_the_start_and_holds_its_quantiles_inside_each_other() -> None:
     drawn = FanChart(
         "fan", (21, 42), (0.05, 0.25, 0.5, 0.75, 0.95), ((0.9, 0.95, 1.0, 1.1, 1.2), (0.8, 0.9, 1.1, 1.2, 1.4))

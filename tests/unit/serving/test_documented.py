@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
 
-from pipeline.risk.measures.backtests import kupiec_test, traffic_light
+from pipeline.risk.measures import Measure
+from pipeline.risk.measures.backtests import exceptions_of, kupiec_test, traffic_light
 from pipeline.risk.measures.covariance import ledoit_wolf_covariance
+from pipeline.risk.measures.on_request import REPORTED
 from serving.routes.explaining.documented import path_of, sources_of, words_of, words_of_field, words_of_module
 
 
@@ -57,5 +60,17 @@ def test_sources_are_what_is_cited() -> None:
     assert sources_of(kupiec_test, kupiec_test) == "Kupiec 1995"
 
 
+def test_a_body_is_cited_by_its_whole_name() -> None:
+    assert sources_of(traffic_light) == "Basel Committee 1996; Basel Committee 2019"
+
+
 def test_what_cites_nothing_is_its_own_source() -> None:
-    assert sources_of(traffic_light) == path_of(traffic_light) == "pipeline.risk.measures.backtests.traffic_light"
+    assert sources_of(exceptions_of) == path_of(exceptions_of) == "pipeline.risk.measures.backtests.exceptions_of"
+
+
+@pytest.mark.parametrize("measure", REPORTED, ids=lambda measure: measure.name)
+def test_every_measure_cites_where_it_is_from_alike_in_the_registry_and_at_its_definition(measure: Measure) -> None:
+    years = set(re.findall(r"\((\d{4})\)", measure.source))
+    cited = {found.rpartition(" ")[2] for found in sources_of(measure.definition).split("; ")}
+    assert years, measure.source
+    assert years <= cited, (measure.source, cited)

@@ -48,10 +48,6 @@ async def succeed(send) -> None:
     await respond(send, 200)
 
 
-async def refuse(send) -> None:
-    await respond(send, 503)
-
-
 async def fail(send) -> None:
     raise ZeroDivisionError
 
@@ -62,9 +58,14 @@ async def stream(send) -> None:
     await send({"type": "http.response.body", "body": b"2"})
 
 
-async def respond(send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"Content-Type", b"text/plain")]})
+async def respond(send, status: int, *headers: tuple[bytes, bytes]) -> None:
+    given = [(b"Content-Type", b"text/plain"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": given})
     await send({"type": "http.response.body", "body": b"body"})
+
+
+def responding(status: int, *headers: tuple[bytes, bytes]) -> Callable[[Callable], Awaitable[None]]:
+    return lambda send: respond(send, status, *headers)
 
 
 def middleware(app: Application) -> ResponseCacheMiddleware:
@@ -106,15 +107,41 @@ def test_one_of_a_hundred_computes() -> None:
     asyncio.run(run())
 
 
-def test_a_refusal_is_shared_but_not_kept() -> None:
+@pytest.mark.parametrize("status", [404, 422, 503])
+def test_a_refusal_of_the_request_is_shared_but_not_kept(status: int) -> None:
     async def run() -> None:
-        app = Application(refuse)
+        app = Application(responding(status))
         cache = middleware(app)
         answers = await together(cache, app, 100)
-        assert {answer[0]["status"] for answer in answers} == {503}
+        assert {answer[0]["status"] for answer in answers} == {status}
         assert app.calls == 1
         await ask(cache)
         assert app.calls == 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 412, 429, 500])
+def test_a_refusal_of_the_caller_is_nobody_elses(status: int) -> None:
+    async def run() -> None:
+        app = Application(responding(status))
+        cache = middleware(app)
+        answers = await together(cache, app, 10)
+        assert {answer[0]["status"] for answer in answers} == {status}
+        assert app.calls == 10
+        assert (cache._cache.counts.computed, cache._cache.counts.joined, cache._cache.counts.bypassed) == (1, 0, 9)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("header", [(b"Cache-Control", b"private, No-Store"), (b"Set-Cookie", b"a=b")])
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_may_not_be_kept_is_computed_for_each(status: int, header: tuple[bytes, bytes]) -> None:
+    async def run() -> None:
+        app = Application(responding(status, header))
+        cache = middleware(app)
+        await together(cache, app, 10)
+        assert app.calls == 10
 
     asyncio.run(run())
 
