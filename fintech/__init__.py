@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fintech.client import Client
-    from fintech.problems import ApiError, ProblemError, UnreachableError
+    from fintech.problems import ApiError, JobError, ProblemError, UnreachableError
 
-__all__ = ["ApiError", "Client", "ProblemError", "UnreachableError"]
+__all__ = ["ApiError", "Client", "JobError", "ProblemError", "UnreachableError"]
 
 
 def __getattr__(name: str) -> object:

@@ -32,6 +32,16 @@ def success_of(answer: httpx.Response) -> Any:
     raise ProblemError(answer.status_code, body if isinstance(body, dict) else {})
 
 
+def bytes_of(answer: httpx.Response) -> bytes:
+    """The bytes of a success that is no JSON; errors as `success_of`."""
+    return answer.content if answer.is_success else bytes(success_of(answer))
+
+
+def nothing_of(answer: httpx.Response) -> None:
+    """Accept a success that says nothing; errors as `success_of`."""
+    bytes_of(answer)
+
+
 def paused(number: int, retry_after: str | None) -> float:
     """Seconds before the next try: what the answer asks for, or more and more by chance."""
     asked = _seconds(retry_after) if retry_after else None

@@ -12,7 +12,7 @@ from sqlalchemy import Date, Double, Table, Text
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["date", "time", "float", "int", "text"]
+Kind = Literal["date", "time", "float", "int", "count", "text", "truth"]
 Columns = Mapping[str, Kind]
 Value = float | int | str | date | datetime | None
 
@@ -21,9 +21,11 @@ DTYPES: dict[Kind, str] = {
     "time": "datetime64[ns, UTC]",
     "float": "float64",
     "int": "int64",
+    "count": "Int64",
     "text": "string",
+    "truth": "boolean",
 }
-"""The same for an answer without rows. Missing numbers are NaN, missing dates NaT, missing texts <NA>."""
+"""The same for an answer without rows. Missing numbers are NaN, missing dates NaT, missing texts and counts <NA>."""
 
 
 def columns_of(table: Table, *subject: str) -> Columns:

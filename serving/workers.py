@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -269,6 +270,8 @@ def main(arguments: Sequence[str]) -> int:
         apps = [create_app(name, settings) for name in names]
         with _told_together(apps, folder, int(number)):
             server.run(apps, settings, sockets, tell_supervisor, int(life))
+        if folder and select.select([int(life)], [], [], 0)[0]:
+            shutil.rmtree(folder, ignore_errors=True)  # the supervisor, whose it is, was killed
     except PlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -42,8 +42,9 @@ the fields that `jq` picks. `make up` serves the same on port 3000, where `/docs
 
 The client is `fintech.Client`, with the extra `client` of this project. Series become DataFrames by `to_df()`: days are
 `datetime64[ns]`, numbers `float64`, also where there are no rows. `Client(url, api_key, timeout)` asks
-`http://127.0.0.1:3000` with the key in `FINTECH_API_KEY`, unless told otherwise. What changes nothing is asked up to
-four times after 429, 503 and lost connections, as `Retry-After` says.
+`http://127.0.0.1:3000` with the key in `FINTECH_API_KEY`, unless told otherwise. It has a method for every operation. A
+request is sent up to four times after 429, 503 and lost connections, as `Retry-After` says; one that stores something
+has an `Idempotency-Key`, so that it is carried out once. `start_simulation(…).wait(progress=print)` follows a job.
 """
 
 _TAIL = """\

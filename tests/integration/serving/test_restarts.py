@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import psutil
@@ -175,12 +176,14 @@ def _asked_anew(service: ServingProcess) -> int:
     return httpx.get(f"http://127.0.0.1:{service.port}{INSTRUMENTS}", trust_env=False, timeout=15).status_code
 
 
-def test_workers_end_with_their_supervisor(seeded: Seeded) -> None:
-    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+def test_workers_end_with_their_supervisor(seeded: Seeded, tmp_path: Path) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2", TMPDIR=str(tmp_path)) as service:
         workers = service.workers()
+        assert len(list(tmp_path.iterdir())) == 1  # of their metrics
         service.client.close()
         service.process.kill()
         wait_until(lambda: not any(_runs(worker) for worker in workers), 20)
+        assert list(tmp_path.iterdir()) == []
 
 
 def _runs(process: psutil.Process) -> bool:
