@@ -13,7 +13,7 @@ FROM ${PYTHON_IMAGE} AS tools
 COPY requirements/uv.lock /locks/
 RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes -r /locks/uv.lock
 COPY requirements /locks
-COPY deploy/scripts/install-locks.sh /
+COPY deploy/scripts/install-locks.sh deploy/scripts/cut-symbols.py /
 
 # This project without its dependencies: the same small layer in every image, the only one that new code changes.
 FROM tools AS code
@@ -68,10 +68,11 @@ HEALTHCHECK --interval=10s --timeout=10s --start-period=60s \
     CMD ["sh", "-c", "exec python -m deploy.probe grpc:4000 http:$PORT/health"]
 
 # Of skfolio only the data files are read, never the code: what it alone computes with stays outside, 200 MB.
+# Not cffi: passwords are checked with it.
 FROM location AS market-data-ingestion
 RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
-    /mnt/install-locks.sh market-data serving --without cffi clarabel cvxpy-base joblib narwhals plotly pycparser \
-    qdldl scikit-learn sparsediffpy threadpoolctl
+    /mnt/install-locks.sh market-data serving --without clarabel cloudpickle cvxpy-base joblib narwhals plotly qdldl \
+    scikit-learn sparsediffpy threadpoolctl
 COPY --from=code /opt/fintech /opt/fintech
 USER 10001
 ENV PORT=8002
@@ -91,9 +92,10 @@ CMD ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000", "-m", "pipeline.ri
 LABEL org.opencontainers.image.title="python-risk-engine" \
     org.opencontainers.image.description="Risk of instruments and portfolios: code location and HTTP service."
 
+# cvxpy loads sparsediffpy, 40 MB, for problems that are not convex, of which there are none.
 FROM location AS portfolio-simulation
 RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
-    /mnt/install-locks.sh simulation serving
+    /mnt/install-locks.sh simulation serving --without sparsediffpy
 COPY --from=code /opt/fintech /opt/fintech
 USER 10001
 ENV PORT=8001

@@ -23,7 +23,10 @@ uv pip sync --quiet --require-hashes $locks
 uv pip uninstall --quiet hatchling editables pathspec pluggy trove-classifiers
 uv pip check
 [ $# -eq 0 ] || uv pip uninstall --quiet "$@"
-# The packages' own tests are a fifth of numpy, pandas and scipy.
-find "$VIRTUAL_ENV" -type d -name tests -prune -exec rm -r {} +
+# The packages' own tests are a fifth of numpy, pandas and scipy; plotly's scripts are for notebooks and browsers.
+find "$VIRTUAL_ENV" -type d \( -name tests -o -path '*/plotly/labextension' -o -path '*/plotly/package_data' \) -prune \
+    -exec rm -r {} +
+find "$VIRTUAL_ENV" -type f -name '*.js.map' -delete
+python /mnt/cut-symbols.py "$VIRTUAL_ENV"
 # uv's own lock, which anyone could write to.
 rm -f "$VIRTUAL_ENV/.lock"

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.base.settings import PROJECT_ROOT
 from tests.containers.engine import (
+    DAGSTER_STORAGE,
     HARDENED,
     Container,
     Engine,
@@ -29,6 +31,9 @@ from tests.containers.images import BACKEND_API, DAGSTER_HOST, DOMAIN_IMAGES, IM
 
 ADDRESS = "postgresql://fintech:container-tests@postgres:5432/fintech"
 SERVICE_KEY = "key-of-the-container-tests"
+POSTGRES_PORT = 5432
+UNPROBED = (*HARDENED, *DAGSTER_STORAGE, "--health-interval=1h")
+"""Of the daemon, which answers nobody: the webserver knows of its heartbeats."""
 ENVIRONMENT = {
     "FINTECH_ENV": "production",
     "DATABASE_URL": ADDRESS,
@@ -82,18 +87,33 @@ def base_image(sources: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def network(engine: Engine) -> Iterator[str]:
-    """A network with a Postgres, ``postgres``, whose databases were made by an image's own ``fintech migrate``."""
-    with (
-        engine.network() as name,
-        engine.container(POSTGRES, network=name, alias="postgres", options=()) as postgres,
-    ):
-        postgres.wait_until_healthy()
-        migrated = engine.once(
-            DOMAIN_IMAGES[1].tag, "fintech", "migrate", options=(*HARDENED, "--network", name, *as_options(ENVIRONMENT))
-        )
-        assert migrated.exit_code == 0, migrated.stderr
+def bare_network(engine: Engine) -> Iterator[str]:
+    """A network, and nothing in it."""
+    with engine.network() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def postgres(engine: Engine, bare_network: str) -> Iterator[Container]:
+    """A Postgres, ``postgres`` in the network, and within reach of the tests themselves."""
+    with engine.container(
+        POSTGRES, network=bare_network, alias="postgres", options=(), publish=POSTGRES_PORT
+    ) as container:
+        yield container.wait_until_healthy()
+
+
+@pytest.fixture(scope="session")
+def network(engine: Engine, bare_network: str, postgres: Container) -> str:
+    """The network with the Postgres, whose databases were made by an image's own ``fintech migrate``."""
+    migrate_inside(engine, bare_network, ENVIRONMENT)
+    return bare_network
+
+
+def migrate_inside(engine: Engine, network: str, environment: dict[str, str]) -> None:
+    """Make the databases of an environment, or bring them up to date."""
+    options = (*HARDENED, "--network", network, *as_options(environment))
+    migrated = engine.once(DOMAIN_IMAGES[1].tag, "fintech", "migrate", options=options)
+    assert migrated.exit_code == 0, migrated.stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +130,16 @@ def platform(engine: Engine, network: str) -> Iterator[Platform]:
     """The four code locations, Dagster's webserver and daemon, and the API; each healthy by its own check."""
     with ExitStack() as stack:
 
-        def start(tag: str, alias: str, *command: str, publish: int | None = None) -> Container:
+        def start(tag: str, alias: str, *command: str, **others: Any) -> Container:
             return stack.enter_context(
-                engine.container(tag, *command, network=network, alias=alias, environment=ENVIRONMENT, publish=publish)
+                engine.container(tag, *command, network=network, alias=alias, environment=ENVIRONMENT, **others)
             )
 
         locations = {image.name: start(image.tag, image.name) for image in DOMAIN_IMAGES}
         for location in locations.values():
             location.wait_until_healthy()
         webserver = start(DAGSTER_HOST.tag, DAGSTER_HOST.name, publish=DAGSTER_HOST.port)
-        start(DAGSTER_HOST.tag, "dagster-daemon", "dagster-daemon", "run")
+        start(DAGSTER_HOST.tag, "dagster-daemon", "dagster-daemon", "run", options=UNPROBED)
         api = start(BACKEND_API.tag, BACKEND_API.name, publish=BACKEND_API.port)
         yield Platform(locations, webserver.wait_until_healthy(), api.wait_until_healthy())
 

@@ -11,7 +11,7 @@ import httpx
 from pipeline.base.types import MonthRange
 from pipeline.orchestration.partitions import range_tags
 
-RUN_SECONDS = 180
+RUN_SECONDS = 600
 
 _LOCATIONS = """
 { workspaceOrError { __typename ... on Workspace { locationEntries {
@@ -36,7 +36,7 @@ class DagsterApi:
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """The data of one query."""
         answer = httpx.post(
-            self._url, json={"query": query, "variables": variables}, timeout=60, trust_env=False
+            self._url, json={"query": query, "variables": variables}, timeout=180, trust_env=False
         ).raise_for_status()
         body = answer.json()
         assert "errors" not in body, body["errors"]

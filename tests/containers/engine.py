@@ -17,8 +17,8 @@ from typing import Any
 from pipeline.base.settings import inherited_environment
 
 BUILD_SECONDS = 1800
-COMMAND_SECONDS = 120
-HEALTHY_SECONDS = 120
+COMMAND_SECONDS = 300
+HEALTHY_SECONDS = 300
 LAST_CLIENT_WITH_BUILDKIT_INSIDE = 22
 """Later ones build through the plug-in buildx alone."""
 
@@ -137,8 +137,8 @@ class Engine:
     ) -> Iterator[Container]:
         """A container that runs until the end of the context."""
         variables = [f"--env={name}={value}" for name, value in (environment or {}).items()]
-        # Several seconds pass between two probes of the images' own interval.
-        flags = ["--detach", "--health-interval=2s", "--network", network, "--network-alias", alias, *options]
+        # The images' own interval is longer; each probe starts a Python, which a dozen containers would feel.
+        flags = ["--detach", "--health-interval=4s", "--network", network, "--network-alias", alias, *options]
         flags += [f"--publish=127.0.0.1::{publish}"] if publish else []
         found = Container(self, self.docker("run", *flags, *variables, image, *command))
         try:

@@ -8,11 +8,12 @@ import httpx
 import pytest
 
 from pipeline.base.types import MonthRange
-from tests.containers.conftest import ENVIRONMENT, SERVICE_KEY, Platform
+from tests.containers.conftest import ENVIRONMENT, Platform, as_options
 from tests.containers.dagster_api import DagsterApi
-from tests.containers.engine import Engine
-from tests.containers.images import DAGSTER_HOST, DOMAIN_IMAGES, Image
+from tests.containers.engine import HARDENED, Engine
+from tests.containers.images import BACKEND_API, DAGSTER_HOST, DOMAIN_IMAGES, Image
 
+ANALYST = "ann@example.com"
 LAST_MONTH = date(2022, 12, 1)
 HISTORY = MonthRange(date(2017, 6, 1), LAST_MONTH)
 """As much as a simulation looks back on."""
@@ -51,13 +52,15 @@ def test_a_broken_location_that_lives_is_healthy_over_grpc_but_not_over_graphql(
         assert "FINTECH_PORT_OFFSET='-1' cannot be used" in load_error(engine, network, "lazy")
 
 
-def test_from_nothing_to_results(platform: Platform) -> None:
+def test_from_nothing_to_results(engine: Engine, network: str, platform: Platform) -> None:
     dagster = DagsterApi(platform.webserver.url(DAGSTER_HOST.port))
     dagster.wait_for_success(dagster.materialize("market_data", ["instruments"]))
     dagster.wait_for_success(dagster.materialize("market_data", ["prices", "fx_rates"], HISTORY))
-    with httpx.Client(
-        base_url=platform.api.url(3000), headers={"X-Service-Token": SERVICE_KEY}, trust_env=False, timeout=30
-    ) as client:
+    with httpx.Client(base_url=platform.api.url(BACKEND_API.port), trust_env=False, timeout=120) as client:
+        login = {"email": ANALYST, "password": password_of_new_user(engine, network)}
+        tokens = client.post("/api/v1/auth/login", json=login)
+        assert tokens.status_code == 200, tokens.text
+        client.headers["Authorization"] = f"Bearer {tokens.json()['access_token']}"
         portfolio = {
             "name": "Two funds",
             "rebalancing": "monthly",
@@ -68,7 +71,7 @@ def test_from_nothing_to_results(platform: Platform) -> None:
         last = MonthRange(LAST_MONTH, LAST_MONTH)
         runs = [
             dagster.materialize("risk", ["instrument_risk", "portfolio_risk"], last),
-            dagster.materialize("simulation", ["portfolio_simulation"], last),
+            dagster.materialize("simulation", ["portfolio_simulation", "strategy_weights"], last),
             dagster.materialize("forecast", ["volatility_forecast", "quantile_forecast"], last),
         ]
         for run in runs:
@@ -80,11 +83,22 @@ def test_from_nothing_to_results(platform: Platform) -> None:
             "instruments/MTUM/risk",
             f"portfolios/{reference}/risk",
             f"portfolios/{reference}/simulations",
-            "instruments/MTUM/forecasts",
+            "instruments/MTUM/forecasts/volatility",
+            "instruments/MTUM/forecasts/quantiles",
+            "strategies/min_variance/weights",
         ):
             answer = client.get(f"/api/v1/{path}", params=window)
             assert answer.status_code == 200, answer.text
-            assert answer.json(), path
+            assert answer.json()["data"], path
+
+
+def password_of_new_user(engine: Engine, network: str) -> str:
+    """Make a user by the command that the images have for it; the password that it prints."""
+    options = (*HARDENED, "--network", network, *as_options(ENVIRONMENT))
+    command = ("fintech", "users", "add", ANALYST, "--role", "analyst", "--generate")
+    made = engine.once(BACKEND_API.tag, *command, options=options)
+    assert made.exit_code == 0, made.stderr
+    return made.stdout.splitlines()[-1]
 
 
 def load_error(engine: Engine, network: str, host: str) -> str:
