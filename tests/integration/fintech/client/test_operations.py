@@ -19,6 +19,8 @@ from tests.integration.serving.accounts import PASSWORD, SECURED, log_in
 from tests.integration.serving.running import local_settings, running_service
 from tests.openapi_documents import body_examples, document_of, operations, parameter_example
 
+pytestmark = pytest.mark.xdist_group("client_operations")  # a promotion comes before its rollback
+
 API = "/api/v1"
 LEFT_OUT = {"post_login", "post_refresh", "post_logout"}
 """Of browsers: a program has an API key."""
