@@ -117,7 +117,8 @@ def test_forecasts_are_every_models_latest(api: httpx.Client) -> None:
     older = data(api.get("/api/v1/instruments/AAPL/forecasts", params={"end": "2022-12-27"}))
     assert {row["as_of"] for row in older["volatility"] + older["quantiles"]} == {"2022-12-27"}
     empty = data(api.get("/api/v1/instruments/MSFT/forecasts"))
-    assert empty == {"symbol": "MSFT", "volatility": [], "quantiles": []}
+    assert (empty["symbol"], empty["volatility"], empty["quantiles"]) == ("MSFT", [], [])
+    assert (empty["volatility_cursor"], empty["quantiles_cursor"]) == (None, None)
 
 
 def test_fx_rates(api: httpx.Client) -> None:
