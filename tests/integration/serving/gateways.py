@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -15,6 +16,9 @@ from serving.server import Address, listening_socket
 from serving.services import SERVICES, service_named
 from serving.upstream import ADDRESSES
 from tests.integration.serving.running import Running, local_settings, running_service, wait_until
+
+RISK = "/api/v1/portfolios/held/risk"
+"""What another service answers."""
 
 
 @contextmanager
@@ -111,3 +115,23 @@ def running_puppet(puppet: Puppet, port: int = 0) -> Iterator[None]:
         finally:
             server.should_exit = server.force_exit = True
             thread.join(10)
+
+
+def timed(
+    client: httpx.Client, path: str = RISK, method: str = "GET", **options: object
+) -> tuple[httpx.Response, float]:
+    started = time.monotonic()
+    answer = client.request(method, path, **options)  # type: ignore[arg-type]
+    return answer, time.monotonic() - started
+
+
+def require_refusal(answer: httpx.Response, detail: str) -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert detail in answer.json()["detail"]
+    assert "RISK_ENGINE_URL" in answer.json()["remedy"]
+
+
+def circuit(client: httpx.Client) -> str:
+    return client.get("/health/ready").json()["upstreams"]["python-risk-engine"]["circuit"]

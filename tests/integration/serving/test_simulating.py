@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import subprocess
-import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,36 +14,31 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.base.settings import inherited_environment
-from pipeline.risk.measures.holdings import Holdings, scenario_returns
-from pipeline.risk.report import held_series
 from pipeline.simulation.models import MODELS, SimulationInputError
-from pipeline.simulation.run import SimulationResult, SimulationSpec, begin, simulate
+from pipeline.simulation.run import SimulationSpec, begin, simulate
 from pipeline.store.engine import Database
-from pipeline.store.portfolios import read_portfolio
-from pipeline.store.prices import read_price_panel
-from pipeline.store.simulation_queue import DEAD_AFTER
 from serving.routes.simulating import engine
 from serving.routes.simulating.forms import SimulatedRow, SimulateIn
-from tests.integration.serving.accounts import SECURED, bearer, furnish, log_in
-from tests.integration.serving.gateways import running_five, serving_all
+from tests.integration.serving.gateways import serving_all
 from tests.integration.serving.running import Serve, local_settings, running_service, wait_until
 from tests.integration.serving.seeding import NOTICE, Seeded, seed
-from tests.ports import free_port_offset
-
-SIMULATE = "/api/v1/simulate"
-JOBS = "/api/v1/simulations"
-WINDOW = 500
-BODY: dict[str, Any] = {"portfolio": "held", "fit_window_sessions": WINDOW, "paths": 1_000, "horizon_sessions": 21}
-LARGE: dict[str, Any] = {**BODY, "paths": 40_000, "horizon_sessions": 1_260}
-"""50,400,000 paths × sessions: six parts."""
-HUGE: dict[str, Any] = {**BODY, "paths": 400_000, "horizon_sessions": 2_520, "fan_steps": [2_520]}
-"""Ten seconds or more: it is under way whenever a test looks."""
-AS_JOB = {"Prefer": "respond-async"}
-WEIGHTS = {
-    "rebalancing": "monthly",
-    "positions": [{"symbol": "AAPL", "target_weight": 0.6}, {"symbol": "MSFT", "target_weight": 0.4}],
-}
+from tests.integration.serving.simulations import (
+    AS_JOB,
+    BODY,
+    HUGE,
+    JOBS,
+    LARGE,
+    SIMULATE,
+    WEIGHTS,
+    WINDOW,
+    assert_same,
+    ended,
+    expected,
+    job_of,
+    parts,
+    returns_of,
+    submit,
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,77 +50,6 @@ def place(new_database: Callable[[], Database]) -> Seeded:
 def client(place: Seeded, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     with serving_all(place.database.url, over_http=request.param == "over_http") as found:
         yield found
-
-
-def returns_of(database: Database, slug: str = "held") -> tuple[int, Any]:
-    """A portfolio's number and fit window, read from the start."""
-    with database.connect() as connection:
-        portfolio = read_portfolio(connection, slug)
-        ids = [position.instrument_id for position in portfolio.positions]
-        panel = read_price_panel(connection, ids, None, date(2023, 1, 1))
-    close = panel.columns(ids, portfolio.base_currency)
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
-    return portfolio.id, scenario_returns(series.held, len(series.held.returns), WINDOW)
-
-
-def expected(database: Database, body: dict[str, Any], slug: str = "held") -> SimulationResult:
-    number, returns = returns_of(database, slug)
-    given = {
-        name: body[name]
-        for name in ("model", "paths", "horizon_sessions", "seed", "fit_window_sessions")
-        if name in body
-    }
-    steps = body.get("fan_steps")
-    return simulate(returns, SimulationSpec(**given, fan_steps=None if steps is None else tuple(steps)), number)
-
-
-def assert_same(answer: dict[str, Any], result: SimulationResult) -> None:
-    """Every figure, bit for bit."""
-    compared = 0
-    for name, value in asdict(result).items():
-        if name in ("fit_first", "fit_last", "fan", "parameters"):
-            continue
-        assert answer[name] == value, name
-        compared += 1
-    assert compared >= 18
-    assert answer["fan"]["steps"] == list(result.fan.steps)
-    assert answer["fan"]["wealth"] == [list(row) for row in result.fan.wealth]
-    assert answer["parameters"] == [asdict(parameter) for parameter in result.parameters]
-
-
-def submit(client: httpx.Client, body: dict[str, Any], **headers: str) -> dict[str, Any]:
-    answer = client.post(SIMULATE, json=body, headers={**AS_JOB, **headers})
-    assert answer.status_code == 202, answer.text
-    job: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"{JOBS}/{job['id']}"
-    assert answer.headers["retry-after"] == "1"
-    return job
-
-
-def job_of(client: httpx.Client, job_id: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    answer = client.get(f"{JOBS}/{job_id}", headers=headers)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["cache-control"] == "no-store"
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def ended(client: httpx.Client, job_id: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
-
-    def has_ended() -> bool:
-        found[:] = [job_of(client, job_id, headers)]
-        return found[0]["state"] not in ("queued", "running")
-
-    wait_until(has_ended, 60)
-    return found[0]
-
-
-def parts(database: Database) -> int:
-    with database.connect() as connection:
-        row = connection.execute("SELECT count(*) FROM simulation_part").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 # At once ---------------------------------------------------------------------------------------------------
@@ -347,125 +263,20 @@ def test_two_services_share_the_jobs(own_seeded: Seeded) -> None:
 def test_reads_go_on_while_simulations_compute(
     own_seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every thread for simulations is taken for a second; a reading does not wait, and who comes last is refused."""
+    """While every thread for simulations is taken, a reading does not wait, and who comes last is refused."""
     monkeypatch.setattr(engine, "WAITING_REQUESTS", 4)
-    monkeypatch.setattr("serving.routes.simulating.jobs.begun", lambda *_: time.sleep(1.0) or 1 / 0)
+    let_go = threading.Event()
+    monkeypatch.setattr("serving.routes.simulating.jobs.begun", lambda *_: let_go.wait(30) and 1 / 0)
     client = serve(own_seeded.database.url).client
+    surplus = 12 - engine.COMPUTING_THREADS - 4
     with ThreadPoolExecutor(12) as threads:
         asked = [threads.submit(client.post, SIMULATE, json=BODY) for _ in range(12)]
-        time.sleep(0.4)
-        start = time.perf_counter()
-        assert client.get("/api/v1/portfolios/held").status_code == 200
-        took = time.perf_counter() - start
+        try:
+            wait_until(lambda: sum(future.done() for future in asked) == surplus)
+            assert client.get("/api/v1/portfolios/held", timeout=10).status_code == 200
+        finally:
+            let_go.set()
         answers = [future.result() for future in asked]
-    assert took < 0.5
     refused = [answer for answer in answers if answer.status_code == 503]
-    assert len(refused) == 12 - engine.COMPUTING_THREADS - 4
+    assert len(refused) == surplus
     assert {answer.headers["retry-after"] for answer in refused} == {"2"}
-
-
-# The process ends ------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def simulation_process(url: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    """The service as a process of its own."""
-    offset = free_port_offset()
-    environment = {
-        **inherited_environment(),
-        "FINTECH_ENV": "local",
-        "DATABASE_URL": url,
-        "HOST": "127.0.0.1",
-        "PORT": "",
-        "FINTECH_PORT_OFFSET": str(offset),
-        "LOG_LEVEL": "warning",
-        "REDIS_URL": "",
-    }
-    command = [sys.executable, "-m", "serving", "portfolio-simulation"]
-    process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[3])
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{8001 + offset}", timeout=15, trust_env=False) as client:
-            wait_until(lambda: process.poll() is not None or _lives(client), 60)
-            yield process, client
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _lives(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_job_outlives_its_process(own_seeded: Seeded, how: signal.Signals) -> None:
-    body = {**BODY, "paths": 100_000, "horizon_sessions": 2_520, "fan_steps": [2_520]}
-    url = own_seeded.database.url
-    with simulation_process(url) as (process, client):
-        job_id = submit(client, body)["id"]
-        wait_until(lambda: parts(own_seeded.database) >= 2, 60)
-        os.kill(process.pid, how)
-        process.wait(20)
-    walked = parts(own_seeded.database)
-    assert 2 <= walked < 26
-    with own_seeded.database.connect() as connection:
-        row = connection.execute("SELECT state FROM simulation_job").fetchone()
-        assert row == ("queued" if how is signal.SIGTERM else "running",)
-        if how is signal.SIGKILL:
-            connection.execute("UPDATE simulation_job SET heartbeat_at = heartbeat_at - %s", [DEAD_AFTER])
-    with simulation_process(url) as (_, client):
-        job = ended(client, job_id)
-    assert job["state"] == "done", job
-    assert job["progress"]["paths_done"] == 100_000  # what was walked before is not walked again
-    assert_same(job["result"], expected(own_seeded.database, body))
-
-
-# Callers ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("over_http", [False, True], ids=["in_process", "over_http"])
-def test_a_job_is_its_callers(new_database: Callable[[], Database], over_http: bool) -> None:
-    database = new_database()
-    house = furnish(database)
-    with database.connect() as connection:
-        connection.execute(
-            """
-            INSERT INTO simulation_job
-                (id, owner_id, request, fit_start, session, subject, fit_returns, paths_total, state, finished_at)
-            SELECT gen_random_uuid(), id, '{"portfolio": "x"}', '2020-01-02', '2022-12-28', 0, '', 100, 'done', now()
-            FROM app_user WHERE id = ANY(%s)
-            """,
-            [[house.users["alice"], house.users["bob"]]],
-        )
-        ids = dict(connection.execute("SELECT owner_id, id::text FROM simulation_job").fetchall())
-    own, others = ids[house.users["alice"]], ids[house.users["bob"]]
-    with _secured(database, over_http=over_http) as client:
-        alice, vera, otto = (bearer(log_in(client, name)["access_token"]) for name in ("alice", "vera", "otto"))
-        assert [job["id"] for job in client.get(JOBS, headers=alice).json()["data"]] == [own]
-        assert client.get(f"{JOBS}/{own}", headers=alice).status_code == 200
-        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/terminal-values")):
-            assert client.request(method, f"{JOBS}/{others}{path}", headers=alice).status_code == 404
-        assert client.get(JOBS, headers=vera).json()["data"] == []
-        assert client.post(SIMULATE, json=BODY, headers=vera).status_code == 403
-        assert client.delete(f"{JOBS}/{own}", headers=vera).status_code == 403
-        assert client.get(JOBS).status_code == 401
-        assert len(client.get(JOBS, headers=otto).json()["data"]) == 2
-        answer = client.post(SIMULATE, json={**BODY, "portfolio": "bobs"}, headers=alice)
-        assert (answer.status_code, "bobs" in answer.json()["detail"]) == (422, True)  # as if there were none
-        with database.connect() as connection:
-            connection.execute("UPDATE simulation_job SET finished_at = now() - %s", [timedelta(days=8)])
-        # Removed when a worker next looks; until then it is still its owner's.
-        assert client.get(f"{JOBS}/{own}", headers=alice).status_code in (200, 404)
-
-
-@contextmanager
-def _secured(database: Database, *, over_http: bool) -> Iterator[httpx.Client]:
-    if over_http:
-        with running_five(database.url, **SECURED) as (gateway, _):
-            yield gateway.client
-    else:
-        with running_service("backend-api", local_settings(database.url, **SECURED)) as service:
-            yield service.client
