@@ -28,6 +28,9 @@ from tests.containers.engine import (
     find_engine,
 )
 from tests.containers.images import BACKEND_API, DAGSTER_HOST, DOMAIN_IMAGES, IMAGES, POSTGRES
+from tests.containers.measured import FOUND
+from tests.containers.registry import Registry, running_registry
+from tests.containers.stack import STANDINS, Stack, running_stack
 
 ADDRESS = "postgresql://fintech:container-tests@postgres:5432/fintech"
 SERVICE_KEY = "key-of-the-container-tests"
@@ -142,6 +145,41 @@ def platform(engine: Engine, network: str) -> Iterator[Platform]:
         start(DAGSTER_HOST.tag, "dagster-daemon", "dagster-daemon", "run", options=UNPROBED)
         api = start(BACKEND_API.tag, BACKEND_API.name, publish=BACKEND_API.port)
         yield Platform(locations, webserver.wait_until_healthy(), api.wait_until_healthy())
+
+
+@pytest.fixture(scope="session")
+def registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry on loopback."""
+    try:
+        with running_registry(engine, tmp_path_factory.mktemp("registry")) as found:
+            yield found
+    except EngineMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def stack(
+    engine: Engine, sources: Path, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The project of deploy/compose.yaml, up and healthy, from images that were pushed and pulled."""
+    if engine.run("compose", "version").exit_code != 0:
+        pytest.skip("docker compose is missing: run deploy/scripts/ensure-docker.sh, or install the plug-in")
+    context = tmp_path_factory.mktemp("standins")
+    here = PROJECT_ROOT / "tests/containers"
+    shutil.copy2(sources / "requirements/run.lock", context)
+    shutil.copy2(here / "postgres-entrypoint.sh", context)
+    base = f"PYTHON_IMAGE={base_image(sources)}"
+    for name, tag in STANDINS.items():
+        file = str(here / "standins.Dockerfile")
+        engine.build(context, tag, "--file", file, "--target", name, "--build-arg", base)
+    with running_stack(engine, registry, tmp_path_factory.mktemp("stack")) as found:
+        yield found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    for measured in FOUND:
+        terminalreporter.write_line(measured.line)
 
 
 def as_options(variables: dict[str, str]) -> list[str]:

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Run a command with the secrets of the container as environment variables, each named as its file.
+#   usage: with-secrets.sh COMMAND...
+set -eu
+
+for file in /run/secrets/*; do
+    [ ! -f "$file" ] || export "${file##*/}=$(cat "$file")"
+done
+exec "$@"

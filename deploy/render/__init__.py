@@ -1,0 +1,1 @@
+"""Render as a target of rollouts: its API, its deploy hooks."""
