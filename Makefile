@@ -12,7 +12,11 @@ UV := $(BIN)/uv
 INSTALL = $(UV) pip sync --quiet --python $(BIN)/python --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test test-fast test-containers lint types contracts docs bench load fuzz lock clean
+.PHONY: help run up test test-fast test-slice test-shared test-browser test-containers lint lint-deploy types contracts \
+	audit health-check logs-errors backup restore docs dashboards bench load fuzz lock clean
+
+# What continuous integration tests side by side.
+SLICES := market_data risk simulation forecast serving
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,12 +52,39 @@ test: lint types contracts  ## Lint, types, import contracts and every test that
 test-fast: $(VENV)/.installed-dev  ## Unit and architecture tests only
 	@$(BIN)/pytest tests/unit tests/architecture tests/golden
 
+test-slice: $(VENV)/.installed-dev  ## Tests of SLICE=risk alone: market_data|risk|simulation|forecast|serving
+	@$(BIN)/pytest $(wildcard tests/unit/$(SLICE) tests/integration/$(SLICE))
+
+test-shared: $(VENV)/.installed-dev  ## Tests of what the slices share
+	@$(BIN)/pytest $(foreach s,$(SLICES),--ignore=tests/unit/$(s) --ignore=tests/integration/$(s)) --ignore=tests/browser
+
+test-browser: $(VENV)/.installed-dev  ## Tests of the pages in Chromium
+	@$(BIN)/pytest tests/browser
+
 test-containers: $(VENV)/.installed-dev  ## Build the six images and test them on a Docker engine
 	@$(BIN)/pytest tests/containers -n 0
+
+health-check: $(VENV)/.installed-run  ## Ask every service, Dagster, Postgres and Redis how they are
+	@$(BIN)/fintech health
+
+logs-errors: $(VENV)/.installed-run  ## Show errors of the logs, equal ones as one; LOGS=file or -, COMPOSE=1
+	@$(BIN)/fintech logs --errors $(LOGS) $(if $(COMPOSE),--compose)
+
+backup: $(VENV)/.installed-run  ## Dump both databases to FOLDER and keep the last KEEP=7
+	@$(BIN)/fintech backup $(if $(FOLDER),--folder $(FOLDER)) --keep $(or $(KEEP),7)
+
+restore: $(VENV)/.installed-run  ## Put the backup FROM in place; REPLACE=1 also where there are tables
+	@$(BIN)/fintech restore $(if $(FROM),--from $(FROM)) $(if $(REPLACE),--replace)
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+lint-deploy: $(VENV)/.installed-dev  ## Lint workflows, Dockerfiles, Compose, Render, Kubernetes, monitoring and scripts
+	@deploy/scripts/lint-deploy.sh
+
+audit: $(VENV)/.installed-dev  ## Look for known vulnerabilities in the locks, and for unsafe code
+	@deploy/scripts/lint-security.sh
 
 types: $(VENV)/.installed-dev
 	@$(BIN)/mypy
@@ -63,6 +94,9 @@ contracts: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev  ## Write what docs/ has from the code, and record answers of the API
 	@$(BIN)/python -m tests.docs
+
+dashboards: $(VENV)/.installed-dev  ## Write Grafana's dashboards from their code
+	@$(BIN)/python -m deploy.monitoring.dashboards
 
 bench: $(VENV)/.installed-dev  ## Measure the bars; ONLY=run|ingest|risk|sim|forecast|quality|serve
 	@SOAK=$(SOAK) $(BIN)/python -m tests.load $(ONLY)
@@ -81,8 +115,10 @@ LOCK = $(UV) pip compile --quiet --universal --generate-hashes --python-version 
 lock: | $(UV)  ## Resolve every dependency again, with hashes
 	@$(LOCK) --extra dev --upgrade -o requirements/dev.lock requirements/build.in
 	@$(LOCK) --extra local -c requirements/dev.lock -o requirements/run.lock requirements/build.in
-	@for slice in market-data risk simulation forecast serving gateway dagster-host; do \
+	@for slice in market-data risk forecast serving gateway; do \
 		$(LOCK) --extra $$slice -c requirements/dev.lock -o requirements/$$slice.lock requirements/build.in; done
+	@$(LOCK) --extra simulation --extra cluster -c requirements/dev.lock -o requirements/simulation.lock requirements/build.in
+	@$(LOCK) --extra dagster-host --extra kubernetes -c requirements/dev.lock -o requirements/dagster-host.lock requirements/build.in
 	@echo uv | $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/uv.lock -
 
 clean:  ## Delete everything that was made here, the data included

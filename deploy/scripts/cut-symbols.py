@@ -38,7 +38,7 @@ def cut(path: Path) -> int:
         file.seek(table)
         read = file.read(parts * part_size)
     ends = [offset + length for _, _, offset, _, _, length, _, _ in PROGRAM_HEADER.iter_unpack(read)]
-    end = max(HEADER.size, table + len(read), *ends)
+    end: int = max(HEADER.size, table + len(read), *ends)
     before = path.stat().st_size
     if end >= before:
         return 0

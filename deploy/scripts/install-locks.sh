@@ -1,20 +1,24 @@
 #!/bin/sh
-# Install locks into the image's environment, and leave nothing there that only building or testing needs.
-#   usage: install-locks.sh LOCK... [--without PACKAGE...]
+# Install locks into the image's environment, and leave nothing there that no program of the image reads.
+#   usage: install-locks.sh LOCK... [--statistics] [--without PACKAGE...]
+# `--statistics`: for simulations and skfolio, which need more of scipy than the functions that other slices call.
 # Only the Dockerfile calls it, with its stage `tools` mounted on /mnt for the one step.
 set -eu
 
 # Not by PATH: the environment must stand on the image's own interpreter, not on that beside uv.
 uv() { /mnt/usr/local/bin/uv "$@"; }
-# Compiled here, since no container may write beside its code: Dagster is imported in 2 s instead of 8.
-export UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
+# Compiled here, since no container may write beside its code: Dagster is imported in 2 s instead of 8. Without times,
+# and with sets of constants in one order, two builds write the same bytes.
+export UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy PYC_INVALIDATION_MODE=UNCHECKED_HASH PYTHONHASHSEED=0
 
 locks=
-while [ $# -gt 0 ] && [ "$1" != --without ]; do
+while [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; do
     locks="$locks /mnt/locks/$1.lock"
     shift
 done
-[ $# -eq 0 ] || shift
+statistics=
+[ "${1-}" != --statistics ] || { statistics=yes; shift; }
+[ "${1-}" != --without ] || shift
 
 [ -e "$VIRTUAL_ENV" ] || uv venv --quiet "$VIRTUAL_ENV"
 # shellcheck disable=SC2086 # a list of paths without blanks
@@ -23,10 +27,33 @@ uv pip sync --quiet --require-hashes $locks
 uv pip uninstall --quiet hatchling editables pathspec pluggy trove-classifiers
 uv pip check
 [ $# -eq 0 ] || uv pip uninstall --quiet "$@"
-# The packages' own tests are a fifth of numpy, pandas and scipy; plotly's scripts are for notebooks and browsers.
-find "$VIRTUAL_ENV" -type d \( -name tests -o -path '*/plotly/labextension' -o -path '*/plotly/package_data' \) -prune \
-    -exec rm -r {} +
-find "$VIRTUAL_ENV" -type f -name '*.js.map' -delete
+packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+# What all but simulations call of scipy is its special functions and a root finder (a test holds that).
+statistical='cluster integrate interpolate ndimage stats'
+for part in $statistical datasets differentiate fftpack io odr signal; do
+    rm -rf "$packages/scipy/$part"
+done
+if [ "$statistics" ]; then
+    # Put back beside the rest, which a lower layer has: writing all of scipy again would add 58 MB.
+    whole=$(mktemp -d)
+    version=$(python -c 'from importlib.metadata import version; print(version("scipy"))')
+    uv pip install --quiet --target "$whole" --no-deps --require-hashes --constraint "${locks##* }" "scipy==$version"
+    for part in $statistical; do
+        cp -R "$whole/scipy/$part" "$packages/scipy/$part"
+    done
+    rm -rf "$whole"
+fi
+# Nor is any file read that compilers, type checkers, debuggers, notebooks and tests want; the packages' own tests are a
+# fifth of numpy, pandas and scipy. Of plotly skfolio imports the names, of Swagger the page takes three files.
+find "$VIRTUAL_ENV" -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/plotly/labextension' \
+    -o -path '*/plotly/package_data' \) -prune -exec rm -r {} +
+find "$packages" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.hpp' \
+    -o -name '*.c' -o -name '*.cpp' -o -name '*.a' -o -name '*.map' -o -name 'swagger-ui-es-*' -o -name swagger-ui.js \
+    -o -name swagger-ui-standalone-preset.js \) -delete
 python /mnt/cut-symbols.py "$VIRTUAL_ENV"
+python /mnt/keep-bytecode.py "$VIRTUAL_ENV"
+find "$packages" \( -path '*/plotly/graph_objs/*/*' -o -path '*/plotly/validators/*.json' \) -type f \
+    ! -name '__init__.*' -delete
 # uv's own lock, which anyone could write to.
 rm -f "$VIRTUAL_ENV/.lock"
