@@ -15,6 +15,7 @@ from pipeline.store.forecast_scores import FORECAST_SCORE
 from pipeline.store.interest_rates import INTEREST_RATE
 from pipeline.store.limits import NewEvent, NewLimit, record_events, replace_limits
 from pipeline.store.portfolios import NewPortfolio, create_portfolio
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.quarantine import QuarantinedRow, replace_quarantine
 from pipeline.store.strategies import STRATEGY_NAV, STRATEGY_WEIGHT
 from pipeline.store.transactions import NewTransaction, record_transactions
@@ -111,6 +112,23 @@ def _write_values(write: Write, seeded: Seeded) -> None:
     write.replace(STRATEGY_NAV, rows, MONTHS)
 
 
+def _write_chances(write: Write, seeded: Seeded) -> None:
+    """The constant forecast and one that is fitted, of three sessions."""
+    as_of = np.repeat(SESSIONS[-3:], 2)
+    rows = {
+        "instrument_id": np.full(6, seeded.instruments["AAPL"].id, "i4"),
+        "as_of": as_of,
+        "model": np.tile([b"frequency", b"logistic"], 3),
+        "horizon_sessions": np.full(6, 21, "i2"),
+        "probability_positive": np.tile([0.6, 0.62], 3),
+        **{f"rank_quintile_{n}": np.tile([0.2, chance], 3) for n, chance in enumerate((0.3, 0.2, 0.1, 0.15, 0.25), 1)},
+        "reason": np.full(6, b""),
+        "model_version": np.full(6, b"1"),
+        "trained_through": np.where(np.tile([True, False], 3), as_of, np.datetime64("2022-01-03")),
+    }
+    write.replace(PROBABILITY_FORECAST, rows, MONTHS)
+
+
 def _write_scores(write: Write, seeded: Seeded) -> None:
     naive = np.random.default_rng(5).random(len(SESSIONS)) + 1.0
     losses = Losses("variance", "har", "ewma", 21, SESSIONS, 0.9 * naive, naive, (naive, 2.0 * naive))
@@ -133,5 +151,6 @@ _WRITERS = {
     "strategy_weights": _write_weights,
     "strategy_nav": _write_values,
     "forecast_scores": _write_scores,
+    "probability_forecast": _write_chances,
 }
 """Asset → what writes its rows."""
