@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from pipeline.orchestration import portfolio_input
+from pipeline.orchestration.alerts_resource import AlertsResource
 from pipeline.orchestration.locations import assemble
 from pipeline.orchestration.resources import Overrides, production_database
 from pipeline.risk.assets import (
@@ -15,6 +16,7 @@ from pipeline.risk.assets import (
     portfolio_contribution,
     portfolio_risk,
     portfolio_tail,
+    portfolio_units,
     stress_results,
     var_backtests,
 )
@@ -27,6 +29,7 @@ def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
         [
             portfolio_input,
             instrument_risk,
+            portfolio_units,
             portfolio_risk,
             stress_results,
             covariance,
@@ -35,7 +38,7 @@ def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
             portfolio_tail,
             var_backtests,
         ],
-        {"database": production_database(), "alerts": limit_alerts.AlertsResource()},
+        {"database": production_database(), "alerts": AlertsResource()},
         overrides,
         sensors=[portfolio_input.portfolios_changed, limit_alerts.limit_alerts],
     )

@@ -150,6 +150,28 @@ def test_twenty_stocks_as_quoted(market: Market, policy: Rebalancing, sharpe_rat
     assert report["max_drawdown"] == pytest.approx(max_drawdown, abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("band", "trades", "sharpe_ratio", "max_drawdown", "apple"),
+    [
+        # From u = 0.05 / p.iloc[0] and v0 = 1, for each later row q of p: worth = u * q, v = worth.sum(), the return is
+        # v / v0 - 1, v0 = v; if ((worth / v - 0.05).abs() > band).any(): u = 0.05 / q, v0 = 1. Then x as above, and
+        # Apple's part of the last worth.
+        (0.05, 24, 0.992506185615, -0.474552371531, 0.042816137927),
+        (0.01, 457, 0.975281917540, -0.485199787168, 0.042635347356),
+    ],
+)
+def test_twenty_stocks_in_a_drift_band(
+    market: Market, band: float, trades: int, sharpe_ratio: float, max_drawdown: float, apple: float
+) -> None:
+    holdings = Holdings(np.full(20, 0.05), "drift_band", band)
+    held = held_series(market.close, market.sessions, None, holdings).held
+    report = latest_report(held.returns, None, WHOLE, held)
+    assert len(np.unique(holdings.setting_rows(market.close))) == trades + 1
+    assert report["sharpe_ratio"] == pytest.approx(sharpe_ratio, rel=1e-10)
+    assert report["max_drawdown"] == pytest.approx(max_drawdown, rel=1e-10)
+    assert held.weights[-1, 0] == pytest.approx(apple, rel=1e-10)
+
+
 def test_the_tail_of_daily_rebalancing_is_that_of_its_returns(market: Market) -> None:
     """Weights that never drift: skfolio's value_at_risk and cvar of ``r.mean(axis=1).values``."""
     report = equal_weight(market, "daily")

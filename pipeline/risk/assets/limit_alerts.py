@@ -3,32 +3,13 @@
 # No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself (dagster #8540).
 import dagster as dg
 
-from pipeline.base.settings import env_name, load_settings
+from pipeline.base.settings import env_name
+from pipeline.orchestration.alerts_resource import AlertsResource
+from pipeline.orchestration.alerts_sending import Receiver
 from pipeline.orchestration.resources import DatabaseResource
 from pipeline.risk.assets.limit_watch import judge_limits, limit_checks
-from pipeline.risk.assets.webhook import Receiver, deliver_events
+from pipeline.risk.assets.webhook import deliver_events
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
-
-
-class AlertsResource(dg.ConfigurableResource["AlertsResource"]):
-    """Where alerts go.
-
-    Parameters
-    ----------
-    url
-        Address; empty to read ``FINTECH_ALERT_WEBHOOK_URL`` when a tick asks, so that Dagster, which keeps and shows
-        what a resource is configured with, never sees a secret in it.
-    """
-
-    url: str = ""
-
-    @property
-    def receiver(self) -> Receiver | None:
-        """The receiver, if one is set."""
-        if self.url:
-            return Receiver(self.url)
-        secret = load_settings().alert_webhook_url
-        return None if secret is None else Receiver(secret.get_secret_value())
 
 
 @dg.sensor(

@@ -49,7 +49,8 @@ LIMIT_SPECS = (
 )
 
 WEIGHTS_LOOK_BACK = timedelta(days=220)
-"""Two quarters and more: quarterly weights drift from the last close of the quarter before."""
+"""Two quarters and more: quarterly weights drift from the last close of the quarter before. Those of a drift band are
+walked from the portfolio's first session."""
 
 Stored = TypeVar("Stored", StoredLimit, StoredEvent)
 
@@ -152,10 +153,11 @@ def _judged(connection: Connection, portfolio: Portfolio, row: RiskRow, stored: 
 def _concentration(connection: Connection, portfolio: Portfolio, session: date) -> Mapping[str, float | None]:
     """Of the weights at a session's close; empty where they are unknown."""
     ids = [position.instrument_id for position in portfolio.positions]
-    panel = read_price_panel(connection, ids, session - WEIGHTS_LOOK_BACK, session + timedelta(days=1))
+    start = None if portfolio.rebalancing == "drift_band" else session - WEIGHTS_LOOK_BACK
+    panel = read_price_panel(connection, ids, start, session + timedelta(days=1))
     try:
         close = panel.columns(ids, portfolio.base_currency)
-        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy))
     except (MeasureInputError, NotFoundError):
         return {}
     if len(series.held.weights) == 0 or series.sessions[-1] != np.datetime64(session, "D"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
-from pipeline.base.types import FloatArray, MonthRange
+from pipeline.base.types import FloatArray, MonthRange, SetUnits
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
@@ -17,6 +18,7 @@ from pipeline.risk.measures.position_parts import SUM_TOLERANCE, largest_miss, p
 from pipeline.risk.report import SHORT_WINDOW, HeldSeries, held_series
 from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.portfolio_contributions import MEASURED, PORTFOLIO_CONTRIBUTION
+from pipeline.store.portfolio_units import PORTFOLIO_UNITS, read_set_units
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.writing import Write, concatenated
@@ -45,7 +47,12 @@ def contribution_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PORTFOLIO_CONTRIBUTION,
     location="risk",
-    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
+    inputs={
+        PORTFOLIOS_INPUT: None,
+        PORTFOLIO_UNITS: LOOK_BACK_MONTHS,
+        "prices": LOOK_BACK_MONTHS,
+        FX_RATES: LOOK_BACK_MONTHS + 1,
+    },
     figures=contribution_figures,
     headline="var_99_1d_component",
     check_specs=(COMPUTED_SPEC,),
@@ -56,9 +63,10 @@ def portfolio_contribution(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
+    units = read_set_units(write.connection, portfolios, months.back(LOOK_BACK_MONTHS), months.end)
     misses: list[float] = []
     blocks, computed = each_portfolio(
-        portfolios, lambda portfolio: contribution_rows(panel, portfolio, months, misses), MeasureInputError
+        portfolios, lambda portfolio: contribution_rows(panel, portfolio, months, misses, units), MeasureInputError
     )
     return Produced(
         concatenated(PORTFOLIO_CONTRIBUTION, blocks),
@@ -68,7 +76,11 @@ def portfolio_contribution(write: Write, months: MonthRange) -> Produced:
 
 
 def contribution_rows(
-    panel: PricePanel, portfolio: Portfolio, months: MonthRange, misses: list[float]
+    panel: PricePanel,
+    portfolio: Portfolio,
+    months: MonthRange,
+    misses: list[float],
+    units: Mapping[int, SetUnits] = MappingProxyType({}),
 ) -> Iterator[Columns]:
     """The positions of a portfolio at the last session of each month.
 
@@ -76,6 +88,8 @@ def contribution_rows(
     ----------
     misses
         What components miss of their total is appended, one number a session.
+    units
+        Portfolio with a drift band → what it holds; none for a panel from its first session on.
 
     Raises
     ------
@@ -88,7 +102,8 @@ def contribution_rows(
     close = panel.columns(ids.tolist(), portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
+    series = held_series(close, panel.sessions, None, holdings)
     for row in month_end_rows(series.sessions, months):
         if row > 0:  # the first session has no return, and `held` no weights at its close
             yield {

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from pipeline.base.types import MonthRange
+from pipeline.base.types import MonthRange, SetUnits
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
@@ -23,6 +23,7 @@ from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.instruments import Instrument, benchmark_of, read_instruments
 from pipeline.store.interest_rates import INTEREST_RATES
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
+from pipeline.store.portfolio_units import PORTFOLIO_UNITS, read_set_units
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.writing import Write, concatenated
@@ -37,6 +38,7 @@ LOOK_BACK_MONTHS = 16
     inputs={
         "instruments": None,
         PORTFOLIOS_INPUT: None,
+        PORTFOLIO_UNITS: LOOK_BACK_MONTHS,
         "prices": LOOK_BACK_MONTHS,
         FX_RATES: LOOK_BACK_MONTHS + 1,
         INTEREST_RATES: LOOK_BACK_MONTHS + 1,
@@ -52,10 +54,11 @@ def portfolio_risk(write: Write, months: MonthRange) -> Produced:
     ids = [instrument.id for instrument in instruments]
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
     rates = read_rates(write.connection, months, LOOK_BACK_MONTHS)
+    units = read_set_units(write.connection, portfolios, months.back(LOOK_BACK_MONTHS), months.end)
     blocks, computed = each_portfolio(
         portfolios,
         lambda portfolio: portfolio_report(
-            panel, benchmark_of(instruments, portfolio.benchmark_id), portfolio, months, rates
+            panel, benchmark_of(instruments, portfolio.benchmark_id), portfolio, months, rates, units
         ),
         MeasureInputError,
     )
@@ -72,6 +75,7 @@ def portfolio_report(
     portfolio: Portfolio,
     months: MonthRange,
     rates: Mapping[str, RateSeries] = MappingProxyType({}),
+    units: Mapping[int, SetUnits] = MappingProxyType({}),
 ) -> Iterator[Columns]:
     """The rows of a portfolio, if its instruments all have a price and a rate on some session of `months`.
 
@@ -79,6 +83,8 @@ def portfolio_report(
     ----------
     rates
         Currency → its risk-free rates; one of 0 for a base currency without any.
+    units
+        Portfolio with a drift band → what it holds; none for a panel from its first session on.
 
     Raises
     ------
@@ -92,7 +98,8 @@ def portfolio_report(
     if not np.isfinite(close).all(axis=1).any():
         return
     index = panel.column(benchmark.id, currency) if benchmark else None
-    series = held_series(close, panel.sessions, index, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
+    series = held_series(close, panel.sessions, index, holdings)
     rows = months.rows_of(series.sessions)
     if rows.start == rows.stop:
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
-from pipeline.base.types import DateArray, IntArray, MonthRange
+from pipeline.base.types import DateArray, IntArray, MonthRange, SetUnits
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
@@ -23,6 +24,7 @@ from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from pipeline.risk.report import SHORT_WINDOW, held_series
 from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
+from pipeline.store.portfolio_units import PORTFOLIO_UNITS, read_set_units
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.writing import Write, concatenated
@@ -53,7 +55,12 @@ def tail_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PORTFOLIO_TAIL,
     location="risk",
-    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
+    inputs={
+        PORTFOLIOS_INPUT: None,
+        PORTFOLIO_UNITS: LOOK_BACK_MONTHS,
+        "prices": LOOK_BACK_MONTHS,
+        FX_RATES: LOOK_BACK_MONTHS + 1,
+    },
     figures=tail_figures,
     headline="var_99_1d",
     headline_subject={"method": HEADLINE_METHOD},
@@ -64,14 +71,25 @@ def portfolio_tail(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
+    units = read_set_units(write.connection, portfolios, months.back(LOOK_BACK_MONTHS), months.end)
     blocks, computed = each_portfolio(
-        portfolios, lambda portfolio: tail_rows(panel, portfolio, months), MeasureInputError
+        portfolios, lambda portfolio: tail_rows(panel, portfolio, months, units), MeasureInputError
     )
     return Produced(concatenated(PORTFOLIO_TAIL, blocks), checks=[computed])
 
 
-def tail_rows(panel: PricePanel, portfolio: Portfolio, months: MonthRange) -> Iterator[Columns]:
+def tail_rows(
+    panel: PricePanel,
+    portfolio: Portfolio,
+    months: MonthRange,
+    units: Mapping[int, SetUnits] = MappingProxyType({}),
+) -> Iterator[Columns]:
     """The rows of a portfolio: a block of sessions and a method at a time.
+
+    Parameters
+    ----------
+    units
+        Portfolio with a drift band → what it holds; none for a panel from its first session on.
 
     Raises
     ------
@@ -83,7 +101,8 @@ def tail_rows(panel: PricePanel, portfolio: Portfolio, months: MonthRange) -> It
     close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
+    series = held_series(close, panel.sessions, None, holdings)
     span = months.rows_of(series.sessions)
     rows = np.arange(span.start, span.stop)
     used = np.minimum(sessions_in_reach(series.sessions, rows, LOOK_BACK_MONTHS), PUBLISHED_WINDOW_SESSIONS)

@@ -174,7 +174,7 @@ def stressed_outcomes(
     close = crises.panel.columns(ids.tolist(), portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return np.array([], dtype="datetime64[D]"), ids, []
-    series = held_series(close, crises.panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    series = held_series(close, crises.panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy))
     ends = month_end_rows(series.sessions, months)
     ends = ends[ends > 0]  # the first session has no return, and `held` no weights at its close
     sessions = series.sessions[ends]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Connection
 
-from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange
+from pipeline.base.types import DateArray, FloatArray, IntArray, MonthRange, SetUnits
 from pipeline.orchestration.checks import CheckOutcome, Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, MOST_SAMPLES, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
@@ -28,6 +29,7 @@ from pipeline.store.instruments import Instrument, read_instruments
 from pipeline.store.packed_series import Series
 from pipeline.store.portfolio_risk import read_portfolio_risk_tails
 from pipeline.store.portfolio_tails import read_tail_history
+from pipeline.store.portfolio_units import PORTFOLIO_UNITS, read_set_units
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.var_backtests import VAR_BACKTEST
@@ -125,6 +127,7 @@ def backtest_figures(rows: Columns) -> dict[str, float]:
     inputs={
         "instruments": None,
         PORTFOLIOS_INPUT: None,
+        PORTFOLIO_UNITS: PRICE_MONTHS,
         "prices": PRICE_MONTHS,
         FX_RATES: PRICE_MONTHS + 1,
         "instrument_risk": LOOK_BACK_MONTHS,
@@ -142,10 +145,11 @@ def var_backtests(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = [instrument.id for instrument in instruments]
     panel = read_price_panel(write.connection, ids, months.back(PRICE_MONTHS), months.end)
+    units = read_set_units(write.connection, portfolios, months.back(PRICE_MONTHS), months.end)
     since = months.back(LOOK_BACK_MONTHS)
     tails = read_portfolio_forecasts(write.connection, since, months.end)
     blocks, computed = each_portfolio(
-        portfolios, lambda portfolio: portfolio_rows(panel, portfolio, tails, months), MeasureInputError
+        portfolios, lambda portfolio: portfolio_rows(panel, portfolio, tails, months, units), MeasureInputError
     )
     forecasts = read_instrument_tails(write.connection, since, months.end)
     for instrument in instruments:
@@ -168,7 +172,11 @@ def read_portfolio_forecasts(connection: Connection, start: date, end: date) -> 
 
 
 def portfolio_rows(
-    panel: PricePanel, portfolio: Portfolio, tails: Mapping[tuple[int, str], Series], months: MonthRange
+    panel: PricePanel,
+    portfolio: Portfolio,
+    tails: Mapping[tuple[int, str], Series],
+    months: MonthRange,
+    units: Mapping[int, SetUnits] = MappingProxyType({}),
 ) -> Iterator[Columns]:
     """The backtests of a portfolio: what it earned under its rebalancing against each method that forecast it.
 
@@ -176,6 +184,8 @@ def portfolio_rows(
     ----------
     tails
         Of `read_portfolio_forecasts`.
+    units
+        Portfolio with a drift band → what it holds; none for a panel from its first session on.
 
     Raises
     ------
@@ -187,7 +197,8 @@ def portfolio_rows(
     close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
+    series = held_series(close, panel.sessions, None, holdings)
     earned = Earned(series.sessions, series.held.returns)
     for method in (*VAR_METHODS, WINDOW_METHOD):
         if (portfolio.id, method) in tails:

@@ -143,7 +143,10 @@ def backtest(
 
 
 def exceptions_of(returns: FloatArray, var: FloatArray) -> BoolArray:
-    """(n,) whether the loss of each session exceeded its value at risk; a loss equal to it did not."""
+    """(n,) whether the loss of each session exceeded its value at risk; a loss equal to it did not.
+
+    The hit sequence of Christoffersen (1998).
+    """
     exceeded: BoolArray = -returns > var
     return exceeded
 
@@ -158,7 +161,7 @@ def kupiec_test(exceptions: int, observations: int, confidence: float) -> Statis
 
 
 def kupiec_ratio(exceptions: IntArray, observations: IntArray, confidence: float) -> FloatArray:
-    """(...) likelihood ratios of numbers of exceptions (...) among as many observations, at least 1."""
+    """(...) likelihood ratios of numbers of exceptions (...) among as many observations, at least 1 (Kupiec 1995)."""
     best = _log_likelihood(exceptions, observations, exceptions / observations)
     return _ratio(best, _log_likelihood(exceptions, observations, 1.0 - confidence))
 
@@ -187,7 +190,7 @@ class Transitions:
 
 
 def transitions_of(hits: BoolArray, starts: IntArray, stops: IntArray) -> Transitions:
-    """Of the parts ``hits[start:stop]`` of a series, each of at least one session."""
+    """Of the parts ``hits[start:stop]`` of a series, each of at least one session (Christoffersen 1998)."""
     before, after = hits[:-1], hits[1:]
 
     def count(happened: BoolArray) -> IntArray:
@@ -206,7 +209,7 @@ def independence_undefined_because(transitions: Transitions) -> list[str]:
 
 
 def independence_ratio(transitions: Transitions) -> FloatArray:
-    """(m,) likelihood ratios; 0 where a state was never left."""
+    """(m,) likelihood ratios (Christoffersen 1998); 0 where a state was never left."""
     parts = (
         (transitions.one_after_none, transitions.from_none),
         (transitions.one_after_one, transitions.from_one),

@@ -91,8 +91,8 @@ def value_book(close: FloatArray, trades: Trades, flows: CashFlows) -> BookHisto
     """Value a book through time.
 
     The return of a session is (value + outflow) / (value before + inflow) - 1: what is paid in works from its start,
-    what is taken out to its end, so that a first purchase has a base; linked, these are the time-weighted return
-    (Bacon, Practical Portfolio Performance Measurement and Attribution, 2nd ed., 2008, chapter 2).
+    what is taken out to its end, so that a first purchase has a base; linked, these are the time-weighted return of
+    Bacon (2008), chapter 2: Practical Portfolio Performance Measurement and Attribution, 2nd ed.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def value_book(close: FloatArray, trades: Trades, flows: CashFlows) -> BookHisto
 def money_weighted_return(amounts: FloatArray, dates: DateArray) -> float:
     """Rate per year at which what was paid in became what came out (the internal rate of return, XIRR).
 
-    Solves Σ aᵢ (1 + r)^(-(dᵢ - d₀) / 365) = 0; of several solutions the one nearest to 0.
+    Solves Σ aᵢ (1 + r)^(-(dᵢ - d₀) / 365) = 0; of several solutions the one nearest to 0. Bacon (2008), chapter 2.
 
     Parameters
     ----------

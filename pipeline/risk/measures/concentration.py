@@ -10,7 +10,7 @@ from pipeline.risk.measures.windows import quotient
 
 
 def largest_weight(weights: FloatArray) -> FloatArray:
-    """The largest position, long or short, as a fraction of the portfolio's value.
+    """The largest position, long or short, as a fraction of the portfolio's value (Hall & Tideman 1967).
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def largest_weight(weights: FloatArray) -> FloatArray:
 
 def top_weight(weights: FloatArray, positions: int) -> FloatArray:
     """What the largest positions, long or short, sum to, as a fraction of the portfolio's value.
+
+    The concentration ratio of Hall & Tideman (1967).
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ def base_values(
 
 
 def split_returns(local: FloatArray, fx: FloatArray) -> CurrencyReturns:
-    """Returns in the base currency from those in local currency and those of the currencies.
+    """Returns in the base currency from those in local currency and those of the currencies (Bacon 2008, chapter 6).
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def currency_returns(
     base: str,
     max_age_days: int = 0,
 ) -> CurrencyReturns:
-    """Split the returns of a whole panel of prices.
+    """Split the returns of a whole panel of prices (Bacon 2008, chapter 6).
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def currency_returns(
 
 
 def currency_contributions(weights: FloatArray, returns: CurrencyReturns) -> CurrencyContributions:
-    """What local returns, currencies and their product earned of a portfolio's value.
+    """What local returns, currencies and their product earned of a portfolio's value (Bacon 2008, chapter 6).
 
     Parameters
     ----------

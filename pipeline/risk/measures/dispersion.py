@@ -31,7 +31,7 @@ def volatility(returns: FloatArray, periods_per_year: int) -> FloatArray:
 
 
 def standard_deviation(returns: FloatArray) -> FloatArray:
-    """Sample standard deviation (ddof 1); exactly 0 when all values are equal.
+    """Sample standard deviation (ddof 1; Hull 2018, chapter 15); exactly 0 when all values are equal.
 
     Rounding in the mean would leave about 1e-19 for a constant series, and a Sharpe ratio of 1e15.
     """
@@ -102,7 +102,7 @@ def ewma_volatility(returns: FloatArray, periods_per_year: int, decay: float = R
 
 
 def decaying_weights(sessions: int, decay: float) -> FloatArray:
-    """(sessions,) weights λ^i that sum to 1, oldest first.
+    """(sessions,) weights λ^i that sum to 1, oldest first (RiskMetrics 1996).
 
     Raises
     ------

@@ -57,6 +57,8 @@ def calmar_ratio(cagr_annual: FloatArray, drawdown: FloatArray) -> FloatArray:
 def drawdowns(returns: FloatArray) -> FloatArray:
     """Compounded wealth against its running peak after each return; the starting wealth is the first peak.
 
+    As Magdon-Ismail & Atiya (2004) define it.
+
     Parameters
     ----------
     returns
@@ -150,6 +152,8 @@ class DrawdownSpell:
 def drawdown_spells(returns: FloatArray, count: int) -> tuple[DrawdownSpell, ...]:
     """The `count` deepest falls that do not overlap, deepest first; the earlier one of equals first.
 
+    From a peak to its recovery (Bacon 2008, chapter 4).
+
     Parameters
     ----------
     returns
@@ -169,7 +173,7 @@ def drawdown_spells(returns: FloatArray, count: int) -> tuple[DrawdownSpell, ...
 
 
 def deepest_drawdown(returns: FloatArray) -> DrawdownSpell | None:
-    """The spell of the maximum drawdown, or None if wealth never fell."""
+    """The spell of the maximum drawdown (Magdon-Ismail & Atiya 2004), or None if wealth never fell."""
     spells = drawdown_spells(returns, 1)
     return spells[0] if spells else None
 

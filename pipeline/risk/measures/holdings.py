@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.base.types import DateArray, FloatArray, IntArray, Rebalancing
+from pipeline.base.types import DateArray, FloatArray, IntArray, Rebalancing, SetUnits
+from pipeline.risk.measures.drift_band import setting_rows, units_on
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.windows import rolling, simple_returns
 
@@ -23,11 +24,18 @@ class Holdings:
     amounts
         (n,) units held for ``buy_and_hold``, target weights that sum to 1 otherwise.
     rebalancing
-        When the weights return to their targets, at the last close of each period.
+        When the weights return to their targets: at the last close of each period, or at one that is outside the band.
+    drift_band
+        For ``drift_band``: fraction of value by which a weight may leave its target, between 0 and 1. None otherwise.
+    set_units
+        For ``drift_band``: what was held before the prices begin. None where they begin with the portfolio, or with one
+        of its trades.
     """
 
     amounts: FloatArray
     rebalancing: Rebalancing
+    drift_band: float | None = None
+    set_units: SetUnits | None = None
 
     def __post_init__(self) -> None:
         if self.amounts.ndim != 1 or len(self.amounts) == 0:
@@ -37,6 +45,25 @@ class Holdings:
         total = float(self.amounts.sum())
         if self.rebalancing != "buy_and_hold" and abs(total - 1.0) > WEIGHT_SUM_TOLERANCE:
             raise MeasureInputError(f"target weights sum to {total:.6g}; they must sum to 1")
+        if (self.rebalancing == "drift_band") != (self.drift_band is not None):
+            raise MeasureInputError(
+                "drift_band: rebalancing=drift_band needs one, and no other policy has one; give both or neither"
+            )
+        if self.drift_band is not None and not 0.0 < self.drift_band < 1.0:
+            raise MeasureInputError(
+                f"drift_band: {self.drift_band:g}, a fraction of value; give one between 0 and 1, such as 0.05"
+            )
+
+    @property
+    def targets(self) -> FloatArray:
+        """(n,) target weights that sum to 1 to the last bit that rounding leaves."""
+        targets: FloatArray = self.amounts / self.amounts.sum()
+        return targets
+
+    def setting_rows(self, close: FloatArray) -> IntArray:
+        """(t,) row at which a drift band set what is held from each close on, of prices that begin with a trade."""
+        assert self.drift_band is not None  # of that policy alone
+        return setting_rows(close, self.targets, self.drift_band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +75,10 @@ class HeldPortfolio:
     returns
         (t-1,) simple returns of its value under the rebalancing policy.
     weights
-        (t-1, n) weights at the close of the session of each return: the targets if every close rebalances,
-        otherwise as they have drifted up to that close. Whether a month or quarter has ended, only its next
-        session tells, and a row must not change when that one comes.
+        (t-1, n) weights at the close of the session of each return: the targets if that close rebalances, as every
+        one does daily, and with a drift band one that is outside; otherwise as they have drifted up to that close.
+        Whether a month or quarter has ended, only its next session tells, and a row must not change when that one
+        comes.
     asset_returns
         (t-1, n) simple returns of what it holds.
     """
@@ -80,15 +108,14 @@ def hold(close: FloatArray, sessions: DateArray, holdings: Holdings) -> HeldPort
         If prices are missing, or the portfolio is worth nothing or less on a session.
     """
     asset_returns = simple_returns(close)
+    if holdings.rebalancing == "drift_band":
+        return HeldPortfolio(*_held_in_band(close, _band_units(close, sessions, holdings)), asset_returns)
     if holdings.rebalancing == "buy_and_hold":
         values = close * holdings.amounts
     else:
         values = _target_weight_values(close, sessions, holdings)
     total = _sum_columns(values)
-    if not (total > 0).all():
-        raise MeasureInputError(
-            f"portfolio value: {total.min():.6g} at its lowest; hold less short, so that it is above 0 on every session"
-        )
+    _require_value(total)
     if holdings.rebalancing == "buy_and_hold":
         return HeldPortfolio(total[1:] / total[:-1] - 1.0, values[1:] / total[1:, None], asset_returns)
     return HeldPortfolio(*_rebalanced(values, total, sessions, holdings), asset_returns)
@@ -110,6 +137,9 @@ def opening_weights(close: FloatArray, sessions: DateArray, holdings: Holdings) 
     FloatArray
         (t-1, n).
     """
+    if holdings.rebalancing == "drift_band":
+        values = (close * _band_units(close, sessions, holdings))[:-1]
+        return values / _sum_columns(values)[:, None]
     if holdings.rebalancing == "buy_and_hold":
         values = close * holdings.amounts
         return values[:-1] / _sum_columns(values[:-1])[:, None]
@@ -203,6 +233,30 @@ def _rebalanced(
     return total[1:] / before - 1.0, weights
 
 
+def _band_units(close: FloatArray, sessions: DateArray, holdings: Holdings) -> FloatArray:
+    """(t, n) units held from each close on."""
+    if holdings.set_units is not None:
+        return units_on(sessions, holdings.set_units)
+    return holdings.targets / close[holdings.setting_rows(close)]
+
+
+def _held_in_band(close: FloatArray, units: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Returns and closing weights of units: each row of its own close and the one before, wherever reading began."""
+    reached = _sum_columns(units[:-1] * close[1:])
+    _require_value(reached)
+    values = units * close
+    total = _sum_columns(values)
+    _require_value(total)
+    return reached / total[:-1] - 1.0, values[1:] / total[1:, None]
+
+
+def _require_value(total: FloatArray) -> None:
+    if not (total > 0).all():
+        raise MeasureInputError(
+            f"portfolio value: {total.min():.6g} at its lowest; hold less short, so that it is above 0 on every session"
+        )
+
+
 def _sum_columns(values: FloatArray) -> FloatArray:
     total = np.zeros(len(values))
     for column in values.T:
@@ -210,15 +264,16 @@ def _sum_columns(values: FloatArray) -> FloatArray:
     return total
 
 
-def first_needed_row(sessions: DateArray, rebalancing: Rebalancing, window_sessions: int) -> int:
+def first_needed_row(close: FloatArray, sessions: DateArray, holdings: Holdings, window_sessions: int) -> int:
     """Row from which prices are needed for the window that ends with the last session.
 
-    Its first return follows a close whose weights were set at the end of the period before.
+    Its first return follows a close whose weights were set at the end of the period before, or at the band's last
+    trade.
 
     Parameters
     ----------
-    sessions
-        (t,) on which everything held has a price.
+    close, sessions
+        (t, n) and (t,) on which everything held has a price; with a drift band from its first session on.
 
     Raises
     ------
@@ -231,4 +286,8 @@ def first_needed_row(sessions: DateArray, rebalancing: Rebalancing, window_sessi
             f"sessions: {len(sessions)} with a price of everything held, and a window of {window_sessions} returns"
             f" needs {window_sessions + 1}; choose a later session or a shorter window"
         )
-    return start if rebalancing == "buy_and_hold" else int(_base_rows(sessions, rebalancing)[start])
+    if holdings.rebalancing == "buy_and_hold":
+        return start
+    if holdings.rebalancing == "drift_band":
+        return int(holdings.setting_rows(close)[start])
+    return int(_base_rows(sessions, holdings.rebalancing)[start])

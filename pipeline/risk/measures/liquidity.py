@@ -123,7 +123,8 @@ def liquidation_horizons(
 ) -> LiquidationHorizons:
     """Sessions to sell each position as a share of the volume: units / (participation × average daily volume).
 
-    A volume that is unknown or 0 is named in the result: such a position is not taken for a liquid one.
+    A volume that is unknown or 0 is named in the result: such a position is not taken for a liquid one. Liquidity of
+    positions that are large beside the market: Jorion (2006), chapter 13.
 
     Parameters
     ----------

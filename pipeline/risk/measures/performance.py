@@ -43,6 +43,8 @@ def calendar_returns(
 ) -> tuple[NDArray[np.datetime64], FloatArray]:
     """Compounded returns of each calendar month or year; the first and the last may be incomplete.
 
+    Linked as in Bacon (2008), chapter 2.
+
     Parameters
     ----------
     returns
@@ -69,6 +71,8 @@ def calendar_returns(
 
 def trailing_return(returns: FloatArray, sessions: DateArray, months: int | None) -> TrailingReturn | None:
     """What the last months earned, from the last close that is at least so old; None where there is none.
+
+    Linked, and per year from one year on, as in Bacon (2008), chapter 2.
 
     Parameters
     ----------
@@ -97,7 +101,10 @@ def trailing_return(returns: FloatArray, sessions: DateArray, months: int | None
 
 
 def annual_return(total: float, sessions: int) -> float | None:
-    """A compounded return per year of 252 sessions; None for less than a year, and for the loss of everything."""
+    """A compounded return per year of 252 sessions; None for less than a year, and for the loss of everything.
+
+    Bacon (2008), chapter 2.
+    """
     if sessions < SESSIONS_PER_YEAR or total <= -1.0:
         return None
     return float((1.0 + total) ** (SESSIONS_PER_YEAR / sessions) - 1.0)

@@ -143,7 +143,7 @@ def replay_window(
     on_missing: MissingPrices,
     proxy: Proxy | None = None,
 ) -> StressResult:
-    """Hold today's positions, untouched, through a window of the past.
+    """Hold today's positions, untouched, through a window of the past (Jorion 2006, chapter 14).
 
     Each is shocked by its compounded return from the close before the first session to the close of the last.
 

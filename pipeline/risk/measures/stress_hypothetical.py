@@ -147,7 +147,7 @@ class Universe:
 
 
 def hypothetical_stress(shock_set: ShockSet, positions: Positions, universe: Universe) -> StressResult:
-    """Put positions under a stated scenario.
+    """Put positions under a stated scenario (Jorion 2006, chapter 14).
 
     Raises
     ------

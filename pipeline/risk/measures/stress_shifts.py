@@ -170,6 +170,6 @@ def shifted_covariance(covariance: FloatArray, shift: float) -> FloatArray:
 
 
 def portfolio_volatility(weights: FloatArray, covariance: FloatArray) -> float:
-    """√(wᵀΣw): standard deviation of the portfolio over the covariance's horizon."""
+    """√(wᵀΣw): standard deviation of the portfolio over the covariance's horizon (Markowitz 1952)."""
     # Rounding can leave a hedged portfolio's variance an ulp below 0.
     return math.sqrt(max(float(weights @ covariance @ weights), 0.0))

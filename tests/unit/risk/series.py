@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.base.types import DateArray, FloatArray
+from pipeline.base.types import DateArray, FloatArray, Policy, Rebalancing
 from pipeline.risk.measures import Windows
+from pipeline.risk.measures.holdings import Holdings
 
 PROPERTY = settings(max_examples=80, deadline=None, database=None, derandomize=True)
 """The same examples on every run: a red test can be repeated."""
@@ -42,6 +43,15 @@ def drawn_close(sessions: int, instruments: int, seed: int = 1) -> FloatArray:
     """(t, n) prices at different levels."""
     growth = np.cumprod(1.0 + drawn_returns(sessions, instruments, seed=seed), axis=0)
     return growth * np.linspace(3.0, 400.0, instruments)
+
+
+def holdings_under(amounts: FloatArray, rebalancing: Rebalancing) -> Holdings:
+    """Holdings with any policy; a drift band is narrow enough that these tests' prices leave it."""
+    return Holdings(amounts, *policy_of(rebalancing))
+
+
+def policy_of(rebalancing: Rebalancing) -> Policy:
+    return Policy(rebalancing, 0.02 if rebalancing == "drift_band" else None)
 
 
 def weekdays(first: str, sessions: int) -> DateArray:

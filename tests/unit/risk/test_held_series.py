@@ -10,7 +10,7 @@ from pipeline.risk.measures import RiskSpec
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, hold
 from pipeline.risk.report import benchmark_returns, held_series, latest_report, rolling_report
-from tests.unit.risk.series import drawn_close, same, weekdays
+from tests.unit.risk.series import drawn_close, holdings_under, same, weekdays
 
 SESSIONS = weekdays("2020-01-02", 120)
 CLOSE = drawn_close(120, 3, seed=51)
@@ -30,7 +30,7 @@ def without(missing: dict[int, list[int]]) -> FloatArray:
 def test_sessions_on_which_a_price_is_missing_are_left_out(policy: Rebalancing) -> None:
     gaps = {0: [0, 1, 2, 50], 1: [50, 51], 2: [119]}
     complete = np.setdiff1d(np.arange(120), [0, 1, 2, 50, 51, 119])
-    holdings = Holdings(np.full(3, 1 / 3), policy)
+    holdings = holdings_under(np.full(3, 1 / 3), policy)
     series = held_series(without(gaps), SESSIONS, INDEX, holdings)
     expected = hold(CLOSE[complete], SESSIONS[complete], holdings)
     assert (series.sessions == SESSIONS[complete]).all()
@@ -92,7 +92,7 @@ def test_returns_of_a_benchmark_need_all_its_prices() -> None:
 @pytest.mark.parametrize("policy", REBALANCING_POLICIES)
 def test_a_portfolio_with_one_complete_session_has_a_row_without_numbers(policy: Rebalancing) -> None:
     """A portfolio whose newest instrument was listed today."""
-    series = held_series(without({1: list(range(119))}), SESSIONS, INDEX, Holdings(np.full(3, 1 / 3), policy))
+    series = held_series(without({1: list(range(119))}), SESSIONS, INDEX, holdings_under(np.full(3, 1 / 3), policy))
     assert same(series.sessions, SESSIONS[-1:])
     report = rolling_report(series.held.returns, series.benchmark, slice(0, 1), RiskSpec(), series.held)
     assert report.sessions_in_window.tolist() == [0]

@@ -11,7 +11,7 @@ import pytest
 from pipeline.base.types import REBALANCING_POLICIES, DateArray, FloatArray, Rebalancing
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, opening_weights, period_ids
-from tests.unit.risk.series import drawn_close, same, weekdays
+from tests.unit.risk.series import drawn_close, holdings_under, policy_of, same, weekdays
 
 TARGET_POLICIES: tuple[Rebalancing, ...] = ("daily", "monthly", "quarterly")
 PORTFOLIOS = {
@@ -45,25 +45,30 @@ def same_period(one: date, other: date, policy: Rebalancing) -> bool:
 def traded(
     close: FloatArray, sessions: DateArray, weights: list[float], policy: Rebalancing
 ) -> tuple[list[float], list[list[float]]]:
-    """Returns and closing weights of someone who trades units at the last close of each period."""
+    """Returns and closing weights of someone who trades units at the last close of each period, or out of the band."""
     prices, days = close.tolist(), sessions.tolist()
     value = 1_000.0
     units = [value * weight / price for weight, price in zip(weights, prices[0], strict=True)]
     returns, closing_weights = [], []
+    calendar, band = policy in TARGET_POLICIES, policy_of(policy).drift_band or math.inf
     for t in range(1, len(days)):
-        if policy != "buy_and_hold" and not same_period(days[t - 1], days[t], policy):
+        if calendar and not same_period(days[t - 1], days[t], policy):
             units = [value * weight / price for weight, price in zip(weights, prices[t - 1], strict=True)]
         worth = [unit * price for unit, price in zip(units, prices[t], strict=True)]
         returns.append(math.fsum(worth) / value - 1.0)
         value = math.fsum(worth)
-        closing_weights.append(weights if policy == "daily" else [part / value for part in worth])
+        drifted = [part / value for part in worth]
+        is_outside = any(abs(one - target) > band for one, target in zip(drifted, weights, strict=True))
+        if is_outside:
+            units = [value * weight / price for weight, price in zip(weights, prices[t], strict=True)]
+        closing_weights.append(weights if is_outside or policy == "daily" else drifted)
     return returns, closing_weights
 
 
 def holdings_of(weights: list[float], policy: Rebalancing, close: FloatArray) -> Holdings:
     """The same portfolio at the first close, whatever the policy: units are what those weights buy."""
     amounts = np.array(weights)
-    return Holdings(amounts / close[0] if policy == "buy_and_hold" else amounts, policy)
+    return holdings_under(amounts / close[0] if policy == "buy_and_hold" else amounts, policy)
 
 
 @EVERY_PORTFOLIO
@@ -130,7 +135,7 @@ def test_a_row_does_not_change_when_later_sessions_are_added(policy: Rebalancing
         assert same(part.weights, whole.weights[: stop - 1]), SESSIONS[stop - 1]
 
 
-@pytest.mark.parametrize("policy", REBALANCING_POLICIES)
+@pytest.mark.parametrize("policy", [*TARGET_POLICIES, "buy_and_hold"])
 def test_a_row_does_not_depend_on_earlier_periods(policy: Rebalancing) -> None:
     holdings = holdings_of(PORTFOLIOS["uneven"], policy, CLOSE)
     whole = hold(CLOSE, SESSIONS, holdings)
@@ -141,11 +146,11 @@ def test_a_row_does_not_depend_on_earlier_periods(policy: Rebalancing) -> None:
         assert same(part.weights, whole.weights[last_close:])
 
 
-@pytest.mark.parametrize("policy", TARGET_POLICIES)
+@pytest.mark.parametrize("policy", [*TARGET_POLICIES, "drift_band"])
 def test_what_the_targets_miss_of_one_is_neither_gain_nor_loss(policy: Rebalancing) -> None:
     """0.3333331 three times is 7e-7 short of 1, which must not be lost again at each rebalancing."""
     still = np.ones((600, 3)) * [7.0, 11.0, 13.0]
-    held = hold(still, SESSIONS, Holdings(np.full(3, 0.3333331), policy))
+    held = hold(still, SESSIONS, holdings_under(np.full(3, 0.3333331), policy))
     assert (held.returns == 0.0).all()
     np.testing.assert_allclose(held.weights, 1 / 3, rtol=1e-12)
 
@@ -162,7 +167,7 @@ def test_returns_are_earned_with_the_opening_weights(policy: Rebalancing, weight
     # Targets miss 1 by less than the tolerance.
     shares = np.array(weights)
     amounts = shares / CLOSE.mean(axis=0) if policy == "buy_and_hold" else shares * (1 + 5e-7)
-    holdings = Holdings(amounts, policy)
+    holdings = holdings_under(amounts, policy)
     held, opening = hold(CLOSE, SESSIONS, holdings), opening_weights(CLOSE, SESSIONS, holdings)
     assert opening.shape == held.asset_returns.shape
     np.testing.assert_allclose(opening.sum(axis=1), 1.0, rtol=1e-12)
@@ -218,7 +223,7 @@ def test_a_portfolio_that_loses_everything_is_refused(policy: Rebalancing, last_
     """Half of what is invested is sold short at 1 and must be bought back at 3 or more."""
     close = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, last_price]])
     with pytest.raises(MeasureInputError, match=r"^portfolio value: .* at its lowest; hold less short, .* above 0"):
-        hold(close, SESSIONS[:3], Holdings(np.array([1.5, -0.5]), policy))
+        hold(close, SESSIONS[:3], holdings_under(np.array([1.5, -0.5]), policy))
 
 
 @pytest.mark.parametrize("policy", REBALANCING_POLICIES)

@@ -16,7 +16,7 @@ from pipeline.base.types import REBALANCING_POLICIES, FloatArray, Rebalancing
 from pipeline.risk import report as report_module
 from pipeline.risk.measures import MEASURES, RiskSpec, Windows
 from pipeline.risk.measures.errors import MeasureInputError
-from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, scenario_windows
+from pipeline.risk.measures.holdings import HeldPortfolio, hold, scenario_windows
 from pipeline.risk.measures.kernels import capture, falls, moments, relative, tail, wealth, weighted, whole
 from pipeline.risk.measures.kernels import rolling as rolling_kernels
 from pipeline.risk.measures.kernels.exponentials import LARGEST_EXPONENT, LARGEST_RETURN, growth_of, log_growth
@@ -26,7 +26,7 @@ from pipeline.risk.measures.kernels.whole import WHOLE_MEASURES, whole_measures
 from pipeline.risk.measures.windows import rolling, simple_returns
 from pipeline.risk.report import rolling_report
 from tests.bundled import bundled_bars
-from tests.unit.risk.series import drawn_close, drawn_returns, same, weekdays
+from tests.unit.risk.series import drawn_close, drawn_returns, holdings_under, same, weekdays
 
 SESSIONS = 400
 BENCHMARK = drawn_returns(SESSIONS, seed=90)
@@ -137,7 +137,9 @@ def test_measures_against_difficult_benchmarks_are_those_of_the_definitions(retu
 
 def held_under(policy: Rebalancing) -> HeldPortfolio:
     amounts = np.array([0.5, 0.7, -0.2])
-    return hold(drawn_close(SESSIONS + 1, 3, seed=92), weekdays("2018-01-02", SESSIONS + 1), Holdings(amounts, policy))
+    return hold(
+        drawn_close(SESSIONS + 1, 3, seed=92), weekdays("2018-01-02", SESSIONS + 1), holdings_under(amounts, policy)
+    )
 
 
 @pytest.mark.parametrize("policy", REBALANCING_POLICIES)

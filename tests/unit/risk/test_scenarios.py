@@ -10,7 +10,7 @@ import pytest
 from pipeline.base.types import REBALANCING_POLICIES, Rebalancing
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import HeldPortfolio, Holdings, hold, scenario_returns, scenario_windows
-from tests.unit.risk.series import drawn_close, same, weekdays
+from tests.unit.risk.series import drawn_close, holdings_under, same, weekdays
 
 WINDOW = 21
 SESSIONS = weekdays("2019-02-11", 200)
@@ -18,13 +18,13 @@ CLOSE = drawn_close(200, 3, seed=12)
 EVERY_POLICY = pytest.mark.parametrize("policy", REBALANCING_POLICIES)
 
 
-def holdings_under(policy: Rebalancing) -> Holdings:
+def holdings_of(policy: Rebalancing) -> Holdings:
     weights = np.array([0.8, 0.5, -0.3])
-    return Holdings(weights / CLOSE[0] if policy == "buy_and_hold" else weights, policy)
+    return holdings_under(weights / CLOSE[0] if policy == "buy_and_hold" else weights, policy)
 
 
 def held_under(policy: Rebalancing) -> HeldPortfolio:
-    return hold(CLOSE, SESSIONS, holdings_under(policy))
+    return hold(CLOSE, SESSIONS, holdings_of(policy))
 
 
 def replayed(held: HeldPortfolio, row: int) -> list[float]:
@@ -87,7 +87,7 @@ def test_a_single_position_has_its_own_returns_as_scenarios() -> None:
 def test_scenarios_do_not_change_when_later_sessions_are_added() -> None:
     """Not on the last session of a month either: that the month has ended, only the next session tells."""
     for policy in REBALANCING_POLICIES:
-        holdings = holdings_under(policy)
+        holdings = holdings_of(policy)
         whole = hold(CLOSE, SESSIONS, holdings)
         for row in range(WINDOW, 120):
             part = hold(CLOSE[: row + 1], SESSIONS[: row + 1], holdings)
