@@ -34,6 +34,7 @@ FIGURES: Mapping[str, str] = {
     "es_975": "ES 97.5 at the horizon",
     "probability_of_loss": "probability of a loss",
     "max_drawdown_mean": "mean of the deepest fall",
+    "cost_mean": "mean cost of trades",
 }
 
 
@@ -74,9 +75,18 @@ def simulation_table(found: SimulatedRow) -> Table:
     for name, label in FIGURES.items():
         error = getattr(found, f"{name}_error", None)
         table.add_row(label, percent(getattr(found, name)), "" if error is None else f"{100 * error:.2f}")
-    for label, share in (("goal", found.probability_of_goal), ("ruin", found.probability_of_ruin)):
+    shares = {
+        "goal": found.probability_of_goal,
+        "wealth": found.probability_of_wealth,
+        "ruin": found.probability_of_ruin,
+        "depletion": found.depletion if found.depletion.value > 0.0 else None,
+    }
+    for label, share in shares.items():
         if share is not None:
             table.add_row(f"probability of {label}", percent(share.value), f"{100 * share.error:.2f}")
+    for part in found.contributions or ():
+        label = f"ES 97.5, part of {part.symbol or 'costs'}"
+        table.add_row(label, percent(part.es_975), f"{100 * part.es_975_error:.2f}")
     return table
 
 
@@ -105,12 +115,13 @@ def _simulated(host: Host, asked: SimulateIn, advance: Advance) -> tuple[Simulat
         except MeasureInputError as error:
             raise ConfigurationError(str(error), HELP, exit_code=2) from error
         notice = " ".join(read_notices(connection)) or None
-    simulation = begun(asked, subject.number, subject.returns)
+    simulation = begun(asked, subject.number, subject.returns, subject.held)
     outcomes = simulation.empty_outcomes()
-    for rows in parts_of(asked):
+    for rows in parts_of(asked, subject.held):
         simulation.walk(outcomes.part(rows), rows.start)
         advance(rows.stop)
-    about = About(subject.portfolio_id, subject.first, subject.last)
+    symbols = () if subject.held is None else subject.held.symbols
+    about = About(subject.portfolio_id, subject.first, subject.last, symbols)
     return described(asked, about, simulation, outcomes), notice
 
 

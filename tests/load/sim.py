@@ -1,55 +1,111 @@
-"""Paths of one portfolio over a year, against numpy drawing the same law in chunks, and against their random words."""
+"""Paths of a portfolio over a year: every model against numpy, or arch, doing the same, and against random words alone.
+
+Twenty bundled stocks for 252 sessions, restored to equal weights every month, with the wealth and the deepest fall of
+each path. Every figure is CPU seconds of one thread, peers in turn with the kernels within the same run; slow peers
+walk fewer paths, and their time is scaled. Compiling and fitting are not counted.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 
-from pipeline.simulation.models import MODELS
-from pipeline.simulation.models.philox import WORDS_PER_BLOCK, random_words
-from pipeline.simulation.run import SimulationSpec, walk_paths
-from tests.load.measuring import Figures, cpu_seconds, median_ratio, median_seconds, peak_mib_of_this_process
-from tests.load.risk import bundled_returns
+from pipeline.base.types import FloatArray
+from pipeline.risk.measures.gjr_garch import fit_gjr_garch_t
+from pipeline.simulation.models import MODELS, FittedModel
+from pipeline.simulation.models.inversion import draw
+from pipeline.simulation.models.outcomes import empty_outcomes
+from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_words
+from pipeline.simulation.models.plan import Plan, plan_of
+from pipeline.simulation.models.tables import normal_table
+from pipeline.simulation.run.begun import CHUNK_PATHS
+from tests.bundled import stock_returns
+from tests.load.measuring import Figures, cpu_seconds, median_ratio, median_seconds
+from tests.load.sim_errors import error_gains
+from tests.load.sim_peers import (
+    arch_fit,
+    arch_forecast_paths,
+    numpy_bootstrap_paths,
+    numpy_gbm_paths,
+    numpy_gbm_paths_at_once,
+    numpy_t_paths,
+)
+from tests.load.sim_room import peak_mib_of_a_million
 
 ROUNDS = 5
-PATHS = 50_000
-SESSIONS = 252
-CHUNK = 2_000
+POSITIONS, SESSIONS, WINDOW = 20, 252, 1_260
+PATHS = 8_192
+PEER_PATHS = 2_000
+WEIGHTS = np.full(POSITIONS, 1.0 / POSITIONS)
 
 
 def measure() -> Figures:
-    """CPU seconds for 100,000 paths of 252 sessions with their drawdowns, and Student's t by its two limits."""
-    returns = bundled_returns()[0][-1260:]
+    """CPU seconds for 100,000 paths, and how many times as fast as peers."""
+    returns = stock_returns()[-WINDOW:, :POSITIONS]
+    plan = plan_of(WEIGHTS, SESSIONS, "monthly")
+    fitted = {name: model.fit(returns) for name, model in MODELS.items()}
     figures: dict[str, float] = {}
-    for name, model in MODELS.items():
-        fitted, spec = model.fit(returns), SimulationSpec(model=name, paths=PATHS)
-        seconds = median_seconds(lambda fitted=fitted, spec=spec: walk_paths(fitted, spec, 1), ROUNDS)
+    for name, model in fitted.items():
+        seconds = median_seconds(lambda model=model: walk(model, plan, PATHS), ROUNDS)
         figures[f"{name}_cpu_s_per_100k_paths"] = seconds * 100_000 / PATHS
-    fitted, spec = MODELS["student_t"].fit(returns), SimulationSpec(model="student_t", paths=PATHS)
-    law = {parameter.name: parameter.value for parameter in fitted.parameters}
+    gbm, student_t, bootstrap = fitted["gbm"], fitted["student_t"], fitted["stationary_bootstrap"]
+    figures["gbm_vs_numpy_chunked"] = times_as_fast(lambda: numpy_gbm_paths(gbm, plan, PEER_PATHS), gbm, plan)
+    figures["gbm_vs_naive"] = times_as_fast(lambda: numpy_gbm_paths_at_once(gbm, plan, PEER_PATHS), gbm, plan)
+    figures["t_vs_numpy_chunked"] = times_as_fast(lambda: numpy_t_paths(student_t, plan, PEER_PATHS), student_t, plan)
+    figures["bootstrap_vs_numpy"] = times_as_fast(
+        lambda: numpy_bootstrap_paths(bootstrap, plan, PEER_PATHS), bootstrap, plan
+    )
+    figures["fhs_vs_arch"] = _fhs_vs_arch()
+    figures["rng_limit_share"] = _rng_limit_share(gbm, plan)
+    figures |= error_gains(returns, WEIGHTS)
+    return figures | {"fit_vs_arch": _fit_vs_arch(returns), "peak_mib": peak_mib_of_a_million()}
 
-    def walk() -> None:
-        walk_paths(fitted, spec, 1)
 
-    figures["t_vs_numpy_chunked"] = median_ratio(lambda: _numpy_paths(law), walk, ROUNDS, cpu_seconds)
-    figures["rng_limit_share"] = median_ratio(lambda: _words(PATHS, SESSIONS), walk, ROUNDS, cpu_seconds)
-    return figures | {"peak_mib": peak_mib_of_this_process()}
+def walk(fitted: FittedModel, plan: Plan, paths: int) -> None:
+    """Walk paths by chunks, as runs do."""
+    outcomes, no_fan = empty_outcomes(paths, 0), np.empty(0, dtype=np.int64)
+    for first in range(0, paths, CHUNK_PATHS):
+        fitted.walk(outcomes.part(slice(first, first + CHUNK_PATHS)), plan, no_fan, (1, 1), first)
 
 
-def _numpy_paths(law: dict[str, float]) -> None:
-    draws = np.random.default_rng(1)
-    for _ in range(PATHS // CHUNK):
-        returns = law["location"] + law["scale"] * draws.standard_t(law["degrees_of_freedom"], (CHUNK, SESSIONS))
-        wealth = np.cumprod(1.0 + np.maximum(returns, -1.0), axis=1)
-        (wealth / np.maximum.accumulate(wealth, axis=1)).min(axis=1)
+def times_as_fast(peer: Callable[[], object], fitted: FittedModel, plan: Plan) -> float:
+    """Median over rounds of the peer's time for a path by ours."""
+    return median_ratio(peer, lambda: walk(fitted, plan, PATHS), ROUNDS, cpu_seconds) * PATHS / PEER_PATHS
+
+
+def _fhs_vs_arch() -> float:
+    """One stock: arch's forecast gives paths of returns; ours are walked to wealth and falls besides."""
+    one, returns = plan_of(np.ones(1), SESSIONS), stock_returns()[-2 * WINDOW :, 0]  # arch asks for five horizons
+    fitted = MODELS["filtered_historical"].fit(returns)
+    return times_as_fast(arch_forecast_paths(returns, SESSIONS, PEER_PATHS), fitted, one)
+
+
+def _fit_vs_arch(returns: FloatArray) -> float:
+    """Fits of GJR-GARCH with Student-t surprises to five years of twenty stocks."""
+    return median_ratio(
+        lambda: [arch_fit(column) for column in returns.T[:5]],
+        lambda: [fit_gjr_garch_t(column) for column in returns.T[:5]],
+        ROUNDS,
+        cpu_seconds,
+    )
+
+
+def _rng_limit_share(fitted: FittedModel, plan: Plan) -> float:
+    """Time of the normal draws alone by that of the whole walk with them."""
+    draws = lambda: _normal_draws(PATHS * SESSIONS * POSITIONS, lane_key((1, 1)), normal_table())  # noqa: E731
+    return median_ratio(draws, lambda: walk(fitted, plan, PATHS), ROUNDS, cpu_seconds)
 
 
 @njit(nogil=True)
-def _words(paths: int, sessions: int) -> np.uint64:
-    """The random words of those paths and nothing else: a word a session."""
-    mixed = np.uint64(0)
-    for path in range(paths):
-        for block in range(sessions // WORDS_PER_BLOCK):
-            a, b, c, d = random_words(np.uint64(block), np.uint64(path), np.uint64(2), np.uint64(1), np.uint64(1))
-            mixed ^= a ^ b ^ c ^ d
+def _normal_draws(count: int, key: LaneKey, table: FloatArray) -> float:
+    """The random words of those draws, turned into draws, and nothing else."""
+    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
+    room, z, mixed = np.empty(LANES), np.empty(LANES, np.float32), 0.0
+    for block in range(count // (WORDS_PER_BLOCK * LANES)):
+        lane_words(words, block, 0, np.uint64(3), key)
+        for row in range(WORDS_PER_BLOCK):
+            draw(words[row], table, cells, room, z)
+            mixed += z[0]
     return mixed

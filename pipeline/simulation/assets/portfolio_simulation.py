@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.base.types import DateArray, MonthRange
+from pipeline.base.settings import load_settings
+from pipeline.base.types import DateArray, MonthRange, SetUnits
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
@@ -17,18 +21,25 @@ from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.report import held_series
 from pipeline.simulation.assets.month_ends import last_rows
-from pipeline.simulation.models import MODELS, SimulationInputError
-from pipeline.simulation.run import SimulationResult, SimulationSpec, simulate
+from pipeline.simulation.models import SimulationInputError
+from pipeline.simulation.run import Begun, SimulationResult, SimulationSpec, begin
+from pipeline.simulation.run.cluster import Cluster, connected
 from pipeline.store.fx_rates import FX_RATES
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
+from pipeline.store.portfolio_units import PORTFOLIO_UNITS, read_set_units
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Portfolio, read_portfolios
 from pipeline.store.prices import PricePanel, read_price_panel
 from pipeline.store.writing import Write, concatenated
+
+T = TypeVar("T")
 
 LOOK_BACK_MONTHS = 64
 """1,260 sessions are sixty months and a few days; quarterly weights were set up to three months before."""
 
 THREADS = 2
+
+STORED_MODELS = ("stationary_bootstrap", "student_t")
+"""The others are there on request: all five would triple what a first run takes for 33 years of every portfolio."""
 
 
 def simulation_figures(rows: Columns) -> dict[str, float]:
@@ -44,7 +55,12 @@ def simulation_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=PORTFOLIO_SIMULATION,
     location="simulation",
-    inputs={PORTFOLIOS_INPUT: None, "prices": LOOK_BACK_MONTHS, FX_RATES: LOOK_BACK_MONTHS + 1},
+    inputs={
+        PORTFOLIOS_INPUT: None,
+        PORTFOLIO_UNITS: LOOK_BACK_MONTHS,
+        "prices": LOOK_BACK_MONTHS,
+        FX_RATES: LOOK_BACK_MONTHS + 1,
+    },
     figures=simulation_figures,
     headline="var_99",
     kinds=frozenset({"postgres", "numba"}),
@@ -55,12 +71,15 @@ def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     portfolios = read_portfolios(write.connection)
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
-    specs = [SimulationSpec(model=model, fan_steps=()) for model in MODELS]  # the table keeps no fan
-    blocks, computed = each_portfolio(
-        portfolios,
-        lambda portfolio: simulated_rows(panel, portfolio, months, specs),
-        (MeasureInputError, SimulationInputError),
-    )
+    units = read_set_units(write.connection, portfolios, months.back(LOOK_BACK_MONTHS), months.end)
+    specs = [SimulationSpec(model=model, fan_steps=()) for model in STORED_MODELS]  # the table keeps no fan
+    with ExitStack() as stack:
+        scheduler = load_settings().simulation_scheduler
+        cluster = None if scheduler is None else stack.enter_context(connected(scheduler))
+        rows = stack.enter_context(
+            computing(portfolios, lambda one: simulated_rows(panel, one, months, specs, units, cluster), cluster)
+        )
+        blocks, computed = each_portfolio(portfolios, rows, (MeasureInputError, SimulationInputError))
     return Produced(
         concatenated(PORTFOLIO_SIMULATION, blocks),
         checks=[computed],
@@ -68,10 +87,42 @@ def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     )
 
 
+@contextmanager
+def computing(
+    portfolios: Sequence[Portfolio], rows: Callable[[Portfolio], Iterable[Columns]], cluster: Cluster | None
+) -> Iterator[Callable[[Portfolio], Iterable[Columns]]]:
+    """The rows of one portfolio after the other; those of a cluster are begun for many at a time."""
+    if cluster is None:
+        yield rows
+        return
+    pool = ThreadPoolExecutor(cluster.at_once())
+    try:
+        begun = {one.id: pool.submit(partial(_listed, rows, one)) for one in portfolios if one.positions}
+        yield lambda one: begun[one.id].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _listed(rows: Callable[[Portfolio], Iterable[Columns]], portfolio: Portfolio) -> list[Columns]:
+    return list(rows(portfolio))
+
+
 def simulated_rows(
-    panel: PricePanel, portfolio: Portfolio, months: MonthRange, specs: list[SimulationSpec]
+    panel: PricePanel,
+    portfolio: Portfolio,
+    months: MonthRange,
+    specs: list[SimulationSpec],
+    units: Mapping[int, SetUnits] = MappingProxyType({}),
+    cluster: Cluster | None = None,
 ) -> Iterator[Columns]:
     """A row of a portfolio for each month with a full fit window, and model.
+
+    Parameters
+    ----------
+    units
+        Portfolio with a drift band → what it holds; none for a panel from its first session on.
+    cluster
+        Where paths are walked; None for here.
 
     Raises
     ------
@@ -85,20 +136,27 @@ def simulated_rows(
     close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
     if not np.isfinite(close).all(axis=1).any():
         return
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
+    series = held_series(close, panel.sessions, None, holdings)
     jobs = [
         (row, spec) for row in last_rows(series.sessions, months) for spec in specs if row >= spec.fit_window_sessions
     ]
 
-    def simulated(job: tuple[int, SimulationSpec]) -> SimulationResult:
+    def begun(job: tuple[int, SimulationSpec]) -> Begun:
         row, spec = job
-        return simulate(scenario_returns(series.held, row, spec.fit_window_sessions), spec, portfolio.id)
+        return begin(scenario_returns(series.held, row, spec.fit_window_sessions), spec, portfolio.id)
 
-    # Whole simulations side by side, not the paths of one: fitting and describing then overlap with walking.
+    results = results_here(jobs, begun) if cluster is None else cluster.results(map(begun, jobs))
+    with closing(results):
+        for (row, _), result in zip(jobs, results, strict=True):
+            yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
+
+
+def results_here(jobs: Sequence[T], begun: Callable[[T], Begun]) -> Generator[SimulationResult, None, None]:
+    """Whole simulations side by side, not the paths of one: fitting and describing then overlap with walking."""
     pool = ThreadPoolExecutor(THREADS)
     try:
-        for (row, _), result in zip(jobs, pool.map(simulated, jobs), strict=True):
-            yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
+        yield from pool.map(lambda job: begun(job).result(), jobs)
     finally:
         pool.shutdown(cancel_futures=True)
 

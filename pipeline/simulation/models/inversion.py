@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from pipeline.base.types import FloatArray
 from pipeline.simulation.models.philox import WordArray
@@ -38,6 +39,8 @@ _CELL_SHIFT = np.uint64(_MANTISSA_BITS - CELL_BITS)
 _CELL_OF_HALF = np.uint64(1022 << CELL_BITS)
 _WITHIN_CELL = np.uint64((1 << (_MANTISSA_BITS - CELL_BITS)) - 1)
 _WITHIN_SHIFT = np.uint64(CELL_BITS)
+_SIGN_SHIFT = np.uint64(63)
+_TABLE_CELLS = np.uint64(_CELLS * _OCTAVES)
 
 
 def quantile_table(
@@ -81,14 +84,16 @@ def _emit_float(_typing: Any, _bits: Any) -> Any:
     return types.float64(types.uint64), generate
 
 
-_bits = cast("Callable[[float], np.uint64]", intrinsic(_emit_bits))
+bits_of = cast("Callable[[float], np.uint64]", intrinsic(_emit_bits))
 """A float's bits as a word; in compiled code only."""
-_float = cast("Callable[[np.uint64], float]", intrinsic(_emit_float))
+float_of = cast("Callable[[np.uint64], float]", intrinsic(_emit_float))
 """The float of those bits; in compiled code only."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw(words: WordArray, table: FloatArray, cells: WordArray, draws: FloatArray) -> None:
+def draw(
+    words: WordArray, table: FloatArray, cells: WordArray, room: FloatArray, draws: FloatArray | NDArray[np.float32]
+) -> None:
     """Turn random words into draws of the law.
 
     The uppermost bit is the side. The next 52, as the middle of one of 2⁵² equal steps of the probability of lying
@@ -101,15 +106,36 @@ def draw(words: WordArray, table: FloatArray, cells: WordArray, draws: FloatArra
         (n,) of `random_words`.
     table
         From `quantile_table`.
-    cells, draws
-        (n,) room for the cells, and for the draws.
+    cells, room
+        (n,) to work in.
+    draws
+        (n,) to fill, of either precision.
     """
     for i in range(len(words)):
-        bits = _bits(_float(((words[i] & ~_SIGN) >> _TAIL_SHIFT) | _WHOLE) - _HALF_LESS)
+        bits = bits_of(float_of(((words[i] & ~_SIGN) >> _TAIL_SHIFT) | _WHOLE) - _HALF_LESS)
         cells[i] = (bits >> _CELL_SHIFT) - _CELL_OF_HALF
-        draws[i] = _float(((bits & _WITHIN_CELL) << _WITHIN_SHIFT) | _ONE) - 1.0
+        room[i] = float_of(((bits & _WITHIN_CELL) << _WITHIN_SHIFT) | _ONE) - 1.0
+    for i in range(len(words)):
+        cell, x = cells[i], room[i]
+        room[i] = table[cell, 0] + x * (table[cell, 1] + x * (table[cell, 2] + x * table[cell, 3]))
+    for i in range(len(words)):
+        draws[i] = float_of(bits_of(room[i]) ^ (words[i] & _SIGN))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def draw_two_sided(words: WordArray, tables: FloatArray, cells: WordArray, draws: FloatArray) -> None:
+    """Turn random words into draws of a law that is not symmetric; words and cells as in `draw`.
+
+    Parameters
+    ----------
+    tables
+        Two of `quantile_table`, one on the other: below the median by the probability of lying lower, and above it by
+        that of lying higher.
+    """
+    for i in range(len(words)):
+        bits = bits_of(float_of(((words[i] & ~_SIGN) >> _TAIL_SHIFT) | _WHOLE) - _HALF_LESS)
+        cells[i] = (bits >> _CELL_SHIFT) - _CELL_OF_HALF + (words[i] >> _SIGN_SHIFT) * _TABLE_CELLS
+        draws[i] = float_of(((bits & _WITHIN_CELL) << _WITHIN_SHIFT) | _ONE) - 1.0
     for i in range(len(words)):
         cell, x = cells[i], draws[i]
-        draws[i] = table[cell, 0] + x * (table[cell, 1] + x * (table[cell, 2] + x * table[cell, 3]))
-    for i in range(len(words)):
-        draws[i] = _float(_bits(draws[i]) ^ (words[i] & _SIGN))
+        draws[i] = tables[cell, 0] + x * (tables[cell, 1] + x * (tables[cell, 2] + x * tables[cell, 3]))

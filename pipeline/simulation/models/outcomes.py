@@ -1,55 +1,54 @@
-"""What is kept of a path, and the step by which every model's kernel moves one.
+"""What is kept of a path.
 
-numba's cache of a kernel watches the kernel's own file only: after a change of `advance`, ``inversion`` or ``philox``,
-delete ``models/__pycache__/*.nb?``, or the kernels keep the old step.
+numba's cache of a kernel watches the kernel's own file only: after a change of ``lanes``, ``inversion``, ``arithmetic``
+or ``philox``, delete ``models/__pycache__/*.nb?``, or the kernels keep the old step.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from pipeline.base.types import FloatArray
 
-PathState: TypeAlias = tuple[float, float, float]
-"""Wealth, its peak so far, and the least share of a peak so far: 1 more than the deepest fall."""
-
-START: PathState = (1.0, 1.0, 1.0)
+FIGURES_OF_A_PATH = 4
+"""Beside its wealth at the fan's steps and its positions' gains."""
 
 
 class Outcomes(NamedTuple):
-    """What is kept of each path; a named tuple, because compiled kernels take one.
+    """What is kept of each path; a named tuple, because compiled kernels take one. The value at the start is 1.
 
     Parameters
     ----------
     terminal_wealth
-        (paths,) wealth at the horizon; the start is 1.
+        (paths,) wealth at the horizon, with what was paid in and out.
+    gain
+        (paths,) what was earned after costs: terminal wealth less the start and what was paid in.
     max_drawdown
-        (paths,) deepest fall from the running peak, 0 or negative; the start is the first peak.
+        (paths,) deepest fall from the running peak, 0 or negative, of a share whose number grows with what is paid in,
+        so that payments are no rise or fall; the start is the first peak.
+    cost
+        (paths,) what trades cost.
     fan_wealth
         (paths, steps) wealth at the fan's steps.
+    position_gain
+        (paths, n) what each position earned before costs; (paths, 0) where it is not kept.
     """
 
     terminal_wealth: FloatArray
+    gain: FloatArray
     max_drawdown: FloatArray
+    cost: FloatArray
     fan_wealth: FloatArray
+    position_gain: FloatArray
 
     def part(self, rows: slice) -> Outcomes:
         """Views of some paths."""
-        return Outcomes(self.terminal_wealth[rows], self.max_drawdown[rows], self.fan_wealth[rows])
+        return Outcomes(*(values[rows] for values in self))
 
 
-def empty_outcomes(paths: int, fan_steps: int) -> Outcomes:
-    """Outcomes to be filled."""
-    return Outcomes(np.empty(paths), np.empty(paths), np.empty((paths, fan_steps)))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def advance(state: PathState, daily_return: float) -> PathState:
-    """Compound one session; a return below -1, which a fat-tailed law can draw, ends the path at nothing."""
-    wealth, peak, least = state
-    wealth *= max(1.0 + daily_return, 0.0)
-    peak = max(peak, wealth)
-    return wealth, peak, min(least, wealth / peak)
+def empty_outcomes(paths: int, fan_steps: int, positions: int = 0) -> Outcomes:
+    """Outcomes to be filled; `positions` of which the gains are kept."""
+    a, b, c, d = (np.empty(paths) for _ in range(FIGURES_OF_A_PATH))
+    return Outcomes(a, b, c, d, np.empty((paths, fan_steps)), np.empty((paths, positions)))

@@ -1,148 +1,153 @@
-"""Independent Student-t returns: fat tails without memory."""
+"""Multivariate Student-t returns: fat tails that positions share, without memory.
+
+Normal draws with a common covariance, all of a session times one √(ν / χ²(ν)): Kotz & Nadarajah (2004), "Multivariate t
+distributions and their applications", section 1.1. Large returns therefore come together.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numba import njit
-from scipy.special import stdtrit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.risk.measures.student_t_fit import standard_student_t_density
+from pipeline.simulation.models.arithmetic import SingleArray
+from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
-from pipeline.simulation.models.inversion import draw, quantile_table
-from pipeline.simulation.models.outcomes import START, Outcomes, advance
-from pipeline.simulation.models.philox import WORDS_PER_BLOCK, Key, WordArray, packed_key, random_words
-from pipeline.simulation.models.protocol import Parameter
+from pipeline.simulation.models.inversion import draw, draw_two_sided
+from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
+from pipeline.simulation.models.outcomes import Outcomes
+from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_row
+from pipeline.simulation.models.plan import Plan
+from pipeline.simulation.models.protocol import Parameter, columns_of, of_positions
+from pipeline.simulation.models.steered import walk_student_t
+from pipeline.simulation.models.steering import Steering
 from pipeline.simulation.models.student_t_fit import most_likely
+from pipeline.simulation.models.tables import mixing_tables, normal_table
 
-STREAM = np.uint64(2)
-
-LANES = 64
-"""Paths walked side by side: the more, the better the vector instructions are used, while all fits in the cache."""
-
-TABLES_KEPT = 16
-"""At least one a thread: every chunk of a run asks for the same."""
-
-LANES = 64
-"""Paths walked side by side: the more, the better the vector instructions are used, while all fits in the cache."""
-
-TABLES_KEPT = 16
-"""At least one a thread: every chunk of a run asks for the same."""
-
-DEGREES_OF_FREEDOM_BOUNDS = (2.1, 200.0)
-"""Above 2 the variance is finite; at 200, where the fit of normal returns may end, 99 % quantiles differ from a
-normal law's by under 1 %."""
+STREAM = np.uint64(5)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedStudentT:
-    """Location and scale per session, and degrees of freedom."""
+    """The law of a session's returns.
 
-    location: float
-    scale: float
+    Parameters
+    ----------
+    location
+        (n,) expected returns.
+    factor
+        (n, n) lower triangular; times its transpose it is the scale matrix.
+    degrees_of_freedom
+        Of all positions.
+    """
+
+    location: FloatArray
+    factor: FloatArray
     degrees_of_freedom: float
 
     @property
-    def standard_deviation(self) -> float:
-        """Of the law, per session: scale · √(ν / (ν - 2))."""
-        return self.scale * math.sqrt(self.degrees_of_freedom / (self.degrees_of_freedom - 2.0))
+    def scale(self) -> FloatArray:
+        """(n,) of each position."""
+        scale: FloatArray = np.sqrt(np.sum(self.factor * self.factor, axis=1))
+        return scale
+
+    @property
+    def standard_deviation(self) -> FloatArray:
+        """(n,) of the law, per session: scale · √(ν / (ν - 2))."""
+        deviation: FloatArray = self.scale * math.sqrt(self.degrees_of_freedom / (self.degrees_of_freedom - 2.0))
+        return deviation
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The three parameters."""
+        """Locations and scales, per session, and the degrees of freedom."""
         return (
-            Parameter("location", self.location),
-            Parameter("scale", self.scale),
+            *of_positions("location", self.location),
+            *of_positions("scale", self.scale),
             Parameter("degrees_of_freedom", self.degrees_of_freedom),
         )
 
-    def walk(
-        self, outcomes: Outcomes, fan_steps: IntArray, horizon_sessions: int, key: tuple[int, int], first_path: int
-    ) -> None:
+    def walk(self, outcomes: Outcomes, plan: Plan, fan_steps: IntArray, key: tuple[int, int], first_path: int) -> None:
         """Walk by independent draws (see `FittedModel.walk`)."""
-        law = (self.location, self.scale, standard_table(self.degrees_of_freedom))
-        _walk(law, packed_key(key), first_path, horizon_sessions, fan_steps, outcomes)
+        law = (self.location, self.factor.astype(np.float32), normal_table(), mixing_tables(self.degrees_of_freedom))
+        _walk(law, plan, lane_key(key), first_path, fan_steps, outcomes)
 
-
-@lru_cache(TABLES_KEPT)
-def standard_table(degrees_of_freedom: float) -> FloatArray:
-    """The quantile table of the law with location 0 and scale 1 (see `quantile_table`)."""
-    freedom = np.array(degrees_of_freedom)
-    return quantile_table(
-        lambda probability: np.asarray(stdtrit(freedom, probability)),
-        lambda t: standard_student_t_density(t, freedom),
-    )
+    def walk_steered(
+        self,
+        outcomes: Outcomes,
+        plan: Plan,
+        fan_steps: IntArray,
+        key: tuple[int, int],
+        first_path: int,
+        steering: Steering,
+    ) -> None:
+        """Walk to sums that are drawn ahead (see `SteeredModel.walk_steered`)."""
+        mixing, factor = mixing_tables(self.degrees_of_freedom), self.factor.astype(np.float32)
+        law = (self.location, factor, normal_table(), mixing, STREAM)
+        walk_student_t(law, plan, steering, (lane_key(key), first_path), fan_steps, outcomes)
 
 
 @dataclass(frozen=True, slots=True)
 class StudentT:
-    """A Student-t law fitted by maximum likelihood."""
+    """A multivariate Student-t law fitted by maximum likelihood."""
 
     name: str = "student_t"
 
     def fit(self, returns: FloatArray) -> FittedStudentT:
-        """Maximise the likelihood over scale and degrees of freedom, at the mean of the returns.
+        """Maximise the likelihood over a common scale and the degrees of freedom, at the means and the correlations.
 
         The location is not left to the likelihood: a symmetric law puts it near the median, which for
-        skewed returns lies above the mean and would compound to a drift that history did not have.
+        skewed returns lies above the mean and would compound to a drift that history did not have. The shape of the
+        scale matrix is that of the covariance by Ledoit & Wolf (2004).
 
         Raises
         ------
         SimulationInputError
-            If the returns do not vary.
+            If the returns of a position do not vary.
         """
-        mean, spread = float(returns.mean()), float(returns.std())
-        if spread <= 1e-12:
+        columns = columns_of(returns)
+        spread = columns.std(axis=0)
+        if (spread <= 1e-12).any():
             raise SimulationInputError("returns do not vary: a Student-t law cannot be fitted; check the prices")
-        scale, freedom = most_likely((returns - mean) / spread)
-        return FittedStudentT(mean, spread * scale, freedom)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill(words: WordArray, block: int, first_path: int, key: Key) -> None:
-    """One block of every path's words, a path a column."""
-    for lane in range(words.shape[1]):
-        a, b, c, d = random_words(np.uint64(block), np.uint64(first_path + lane), STREAM, key[0], key[1])
-        words[0, lane], words[1, lane], words[2, lane], words[3, lane] = a, b, c, d
+        mean = columns.mean(axis=0)
+        standard = (columns - mean) / spread
+        shape = factor_of(covariance_of(standard))
+        apart = np.linalg.solve(shape, standard.T) if len(spread) > 1 else standard.T
+        scale, freedom = most_likely(np.sum(apart * apart, axis=0), len(spread))
+        return FittedStudentT(mean, np.ascontiguousarray(scale * spread[:, None] * shape), freedom)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(
-    law: tuple[float, float, FloatArray],
-    key: Key,
+    law: tuple[FloatArray, SingleArray, FloatArray, FloatArray],
+    plan: Plan,
+    key: LaneKey,
     first_path: int,
-    horizon: int,
     fan_steps: IntArray,
     outcomes: Outcomes,
 ) -> None:
-    """Walk paths side by side, a word a step; lanes without a path are walked in vain.
-
-    Loops over lanes are written out: whole-array statements take numba seconds to compile.
-    """
-    location, scale, table = law
-    words, cells, draws = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64), np.empty(LANES)
-    wealth, peak, least = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    """A word a session and one a position; a return below -1, which the law can draw, leaves nothing."""
+    location, factor, table, mixing = law
+    n = len(location)
+    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
+    z, rise = np.empty((n, LANES), np.float32), np.empty((n, LANES), np.float32)
+    room, spread, zero = np.empty(LANES), np.empty(LANES), np.zeros(n, np.float32)
+    book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
-        size = min(LANES, len(outcomes.terminal_wealth) - first)
-        for lane in range(LANES):
-            wealth[lane], peak[lane], least[lane] = START
-        fan = 0
-        for step in range(horizon):
-            use = step % WORDS_PER_BLOCK
-            if use == 0:
-                _fill(words, step // WORDS_PER_BLOCK, first_path + first, key)
-            draw(words[use], table, cells, draws)
-            for lane in range(LANES):
-                state = (wealth[lane], peak[lane], least[lane])
-                wealth[lane], peak[lane], least[lane] = advance(state, location + scale * draws[lane])
-            if fan < len(fan_steps) and step + 1 == fan_steps[fan]:
-                for lane in range(size):
-                    outcomes.fan_wealth[first + lane, fan] = wealth[lane]
-                fan += 1
-        for lane in range(size):
-            outcomes.terminal_wealth[first + lane] = wealth[lane]
-            outcomes.max_drawdown[first + lane] = least[lane] - 1.0
+        open_book(book, plan)
+        row = fan = 0
+        for step in range(len(plan.flows)):
+            draw_two_sided(lane_row(words, row, first_path + first, STREAM, key), mixing, cells, spread)
+            row += 1
+            for i in range(n):
+                draw(lane_row(words, row, first_path + first, STREAM, key), table, cells, room, z[i])
+                row += 1
+            correlate(zero, factor, z, rise)
+            for i in range(n):
+                for lane in range(LANES):
+                    rise[i, lane] = max(location[i] + spread[lane] * rise[i, lane], -1.0)
+            move(book, plan, rise, step)
+            fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
+        keep_paths(book, outcomes, first)

@@ -1,4 +1,4 @@
-"""Student's t by maximum likelihood at a given location: the scale and the degrees of freedom of centred numbers.
+"""Student's t by maximum likelihood at a given location and shape: the scale and the degrees of freedom.
 
 Newton's method, hand-written because scipy's optimisers solve their small equations by LAPACK, whose threads cost
 simulations that run side by side more than the fit itself. The risk core fits the location as well
@@ -36,7 +36,7 @@ class LogLikelihood:
     Parameters
     ----------
     value
-        Without the constant -½ log π.
+        Without the constant -½ k log π, for k dimensions.
     slope
         First derivatives.
     curvature
@@ -48,35 +48,37 @@ class LogLikelihood:
     curvature: tuple[float, float, float]
 
     @classmethod
-    def at(cls, point: Pair, squares: FloatArray) -> LogLikelihood:
-        """Of numbers by their squares."""
+    def at(cls, point: Pair, squares: FloatArray, dimensions: int = 1) -> LogLikelihood:
+        """Of vectors by their squared lengths (Kotz & Nadarajah 2004, section 1.1)."""
         freedom = math.exp(point[1])
         ratio = squares * (math.exp(-2.0 * point[0]) / freedom)
         below = 1.0 + ratio
         share = ratio / below
         log_term, pull, width = float(np.log(below).mean()), float(share.mean()), float((share / below).mean())
-        more, half = (freedom + 1.0) / 2.0, freedom / 2.0
-        rise = float(digamma(more) - digamma(half)) - 1.0 / freedom
-        bend = half * half * float(zeta(2.0, more) - zeta(2.0, half)) + 0.5  # ζ(2, x) is the trigamma function
+        more, half = (freedom + dimensions) / 2.0, freedom / 2.0
+        rise = float(digamma(more) - digamma(half)) - dimensions / freedom
+        bend = (
+            half * half * float(zeta(2.0, more) - zeta(2.0, half)) + 0.5 * dimensions
+        )  # ζ(2, x) is the trigamma function
         mixed = freedom * pull - 2.0 * more * width
         return cls(
-            math.lgamma(more) - math.lgamma(half) - 0.5 * math.log(freedom) - point[0] - more * log_term,
-            (2.0 * more * pull - 1.0, half * (rise - log_term) + more * pull),
+            math.lgamma(more) - math.lgamma(half) - dimensions * (0.5 * math.log(freedom) + point[0]) - more * log_term,
+            (2.0 * more * pull - dimensions, half * (rise - log_term) + more * pull),
             (-4.0 * more * width, mixed, half * (rise - log_term) + bend + freedom * pull - more * width),
         )
 
 
-def most_likely(x: FloatArray) -> Pair:
+def most_likely(squares: FloatArray, dimensions: int = 1) -> Pair:
     """Scale and degrees of freedom.
 
     Parameters
     ----------
-    x
-        (n,) numbers of mean 0 and standard deviation 1, which the bounds of the scale presume.
+    squares
+        (n,) squared lengths of vectors with mean 0 and the identity as covariance, which the bounds of the scale
+        presume.
     """
-    squares = x * x
     point = _START
-    here = LogLikelihood.at(point, squares)
+    here = LogLikelihood.at(point, squares, dimensions)
     for _ in range(_MOST_STEPS):
         step = _ascent(point, here)
         if max(map(abs, step)) < _CONVERGED_STEP:
@@ -84,7 +86,7 @@ def most_likely(x: FloatArray) -> Pair:
         ahead = None
         while ahead is None and max(map(abs, step)) >= _CONVERGED_STEP:
             there = _within_bounds((point[0] + step[0], point[1] + step[1]))
-            found = LogLikelihood.at(there, squares)
+            found = LogLikelihood.at(there, squares, dimensions)
             ahead = found if found.value > here.value else None
             step = (step[0] / 2.0, step[1] / 2.0)
         if ahead is None:

@@ -29,7 +29,8 @@ class Desk:
         """The desk of a service; without numba, which the models need, nobody works there."""
         assert settings.database_url is not None  # required before
         count = settings.simulation_workers if find_spec("numba") is not None else 0
-        return cls(Bulkhead(), Workers(settings.database_url.get_secret_value(), count))
+        workers = Workers(settings.database_url.get_secret_value(), count, settings.simulation_scheduler)
+        return cls(Bulkhead(), workers)
 
     def open(self) -> None:
         """Begin to work."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,11 +17,12 @@ from starlette.exceptions import HTTPException
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import FloatArray
+from serving.held import Held
 from serving.routes.simulating.forms import ProbabilityOut, SimulatedRow, SimulateIn
 
 if TYPE_CHECKING:
     from pipeline.simulation.models.outcomes import Outcomes
-    from pipeline.simulation.run import Begun, SimulationSpec
+    from pipeline.simulation.run import Begun, Contributions, SimulationSpec
 
 T = TypeVar("T")
 
@@ -30,8 +31,6 @@ SYNC_PATH_SESSIONS = 25_200_000
 PART_PATH_SESSIONS = 10_000_000
 """Of one part of a job, after which it can be cancelled or end with its process."""
 LARGEST_PART_PATHS = 50_000
-MOST_KEPT_VALUES = 16_000_000
-"""Terminal wealth, drawdown and fan of all paths, 8 bytes each: 128 MB in memory, and for a while in the database."""
 
 COMPUTING_THREADS = 2
 WAITING_REQUESTS = 16
@@ -48,15 +47,23 @@ class About:
         None for positions.
     fit_start, session
         First and last session of the fit window.
+    symbols
+        Of the positions that are simulated together.
     """
 
     portfolio_id: int | None
     fit_start: date
     session: date
+    symbols: tuple[str, ...] = ()
 
 
-def begun(asked: SimulateIn, subject: int, returns: FloatArray) -> Begun:
+def begun(asked: SimulateIn, subject: int, returns: FloatArray, held: Held | None = None) -> Begun:
     """The simulation with its model fitted.
+
+    Parameters
+    ----------
+    returns
+        (t,), or (t, n) of the positions in `held`.
 
     Raises
     ------
@@ -66,14 +73,16 @@ def begun(asked: SimulateIn, subject: int, returns: FloatArray) -> Begun:
     from pipeline.simulation.models import SimulationInputError  # noqa: PLC0415 - numba
     from pipeline.simulation.run import begin  # noqa: PLC0415
 
-    spec = checked_spec(asked)
+    spec = checked_spec(asked, held)
     try:
-        return begin(returns, spec, subject)
+        if held is None:
+            return begin(returns, spec, subject)
+        return begin(returns, spec, subject, held.weights, held.targets)
     except SimulationInputError as error:
         raise unusable(error) from error
 
 
-def checked_spec(asked: SimulateIn) -> SimulationSpec:
+def checked_spec(asked: SimulateIn, held: Held | None = None) -> SimulationSpec:
     """The request as the core takes it.
 
     Raises
@@ -82,7 +91,7 @@ def checked_spec(asked: SimulateIn) -> SimulationSpec:
         Naming the field that cannot be used.
     """
     from pipeline.simulation.models import SimulationInputError  # noqa: PLC0415 - numba
-    from pipeline.simulation.run import SimulationSpec  # noqa: PLC0415
+    from pipeline.simulation.run import CashFlow, SimulationSpec, require_room  # noqa: PLC0415
 
     try:
         spec = SimulationSpec(
@@ -92,15 +101,17 @@ def checked_spec(asked: SimulateIn) -> SimulationSpec:
             seed=asked.seed,
             fit_window_sessions=asked.fit_window_sessions,
             fan_steps=None if asked.fan_steps is None else tuple(asked.fan_steps),
+            rebalancing="buy_and_hold" if held is None else held.rebalancing,
+            drift_band=None if held is None else held.drift_band,
+            cost_bps=asked.cost_bps,
+            monthly_flow=asked.monthly_flow,
+            flows=tuple(CashFlow(flow.session, flow.amount) for flow in asked.flows),
+            contributions=asked.contributions,
+            sampling=asked.sampling,
         )
+        require_room(spec, 0 if held is None else len(held.positions))
     except SimulationInputError as error:
         raise unusable(error) from error
-    kept = 2 + len(spec.fan_sessions)
-    if spec.paths * kept > MOST_KEPT_VALUES:
-        raise InvalidInputError(
-            f"fan_steps: {kept - 2} steps of {spec.paths} paths are more than can be kept",
-            f"Give at most {MOST_KEPT_VALUES // spec.paths - 2} fan_steps, or fewer paths.",
-        )
     return spec
 
 
@@ -112,14 +123,15 @@ def unusable(error: ValueError) -> InvalidInputError:
     return InvalidInputError(cause or text, f"{remedy[:1].upper()}{remedy[1:]}.")
 
 
-def is_large(asked: SimulateIn) -> bool:
+def is_large(asked: SimulateIn, held: Held | None = None) -> bool:
     """Whether it is a job by its size."""
-    return asked.paths * asked.horizon_sessions > SYNC_PATH_SESSIONS
+    return asked.paths * asked.horizon_sessions * (1 if held is None else held.times_of_one_series) > SYNC_PATH_SESSIONS
 
 
-def parts_of(asked: SimulateIn) -> Iterator[slice]:
+def parts_of(asked: SimulateIn, held: Held | None = None) -> Iterator[slice]:
     """Paths of each part of a job; the same for the same request, so that finished ones are known again."""
-    size = max(1, min(PART_PATH_SESSIONS // asked.horizon_sessions, LARGEST_PART_PATHS))
+    of_one_path = asked.horizon_sessions * (1 if held is None else held.times_of_one_series)
+    size = max(1, min(PART_PATH_SESSIONS // of_one_path, LARGEST_PART_PATHS))
     for first in range(0, asked.paths, size):
         yield slice(first, min(first + size, asked.paths))
 
@@ -133,20 +145,36 @@ def simulated(asked: SimulateIn, about: About, simulation: Begun) -> SimulatedRo
 
 def described(asked: SimulateIn, about: About, simulation: Begun, outcomes: Outcomes) -> SimulatedRow:
     """The answer of a simulation whose paths are walked."""
-    from pipeline.simulation.run import probability_of_goal, probability_of_ruin  # noqa: PLC0415 - numba
+    from pipeline.simulation.run import (  # noqa: PLC0415 - numba
+        probability_of_goal,
+        probability_of_ruin,
+        probability_of_wealth,
+    )
 
     result = simulation.describe(outcomes)
-    goal, ruin = asked.goal_return, asked.ruin_drawdown
+    goal, ruin, wealth = asked.goal_return, asked.ruin_drawdown, asked.goal_wealth
+    sample = simulation.sample()
     figures: dict[str, Any] = {name: getattr(result, name, None) for name in SimulatedRow.model_fields}
     own = {
         "session": about.session,
         "portfolio_id": about.portfolio_id,
         "subject": simulation.subject,
         "fit_start": about.fit_start,
-        "probability_of_goal": _probability(None if goal is None else probability_of_goal(outcomes, goal)),
-        "probability_of_ruin": _probability(None if ruin is None else probability_of_ruin(outcomes, ruin)),
+        "probability_of_goal": _probability(None if goal is None else probability_of_goal(outcomes, goal, sample)),
+        "probability_of_wealth": _probability(
+            None if wealth is None else probability_of_wealth(outcomes, wealth, sample)
+        ),
+        "contributions": _contributions(result.contributions, about.symbols),
+        "probability_of_ruin": _probability(None if ruin is None else probability_of_ruin(outcomes, ruin, sample)),
     }
     return SimulatedRow.model_validate(figures | own)
+
+
+def _contributions(found: Contributions | None, symbols: tuple[str, ...]) -> list[dict[str, Any]] | None:
+    if found is None:
+        return None
+    parts = zip((*symbols, None), (*found.positions, found.costs), strict=True)
+    return [{"symbol": symbol, **asdict(part)} for symbol, part in parts]
 
 
 def _probability(found: object | None) -> ProbabilityOut | None:

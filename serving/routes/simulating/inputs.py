@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,11 +10,12 @@ import numpy as np
 from psycopg import Connection
 
 from pipeline.base.errors import InvalidInputError, NotFoundError
-from pipeline.base.types import DateArray, FloatArray
+from pipeline.base.types import DateArray, FloatArray, Policy
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.report import held_series
 from pipeline.store.portfolios import Portfolio, read_portfolio
+from serving.held import Held, HeldPosition
 from serving.routes.portfolio_risk import end_of, read_reaching_panel
 from serving.routes.simulating.forms import SimulateIn
 from serving.routes.subjects import subject_of_positions
@@ -33,9 +35,11 @@ class Subject:
     number
         Second half of the random numbers' key.
     returns
-        (n,) what today's holdings would have earned in the fit window.
+        (t,) what today's holdings would have earned in the fit window; (t, n) of the positions in ``held``.
     first, last
         Sessions of the first and the last return.
+    held
+        What is simulated together; None for one series.
     """
 
     portfolio_id: int | None
@@ -43,6 +47,7 @@ class Subject:
     returns: FloatArray
     first: date
     last: date
+    held: Held | None = None
 
 
 def read_subject(connection: Connection, asked: SimulateIn) -> Subject:
@@ -58,16 +63,19 @@ def read_subject(connection: Connection, asked: SimulateIn) -> Subject:
     window = asked.fit_window_sessions
     if asked.positions is None:
         assert asked.portfolio is not None  # one of them is given
-        return _of_portfolio(connection, _known_portfolio(connection, asked.portfolio), window)
+        return _of_portfolio(connection, _known_portfolio(connection, asked.portfolio), asked)
+    policy = Policy(asked.rebalancing or "buy_and_hold", asked.drift_band)
     try:
-        found = subject_of_positions(
-            connection, asked.positions, asked.rebalancing or "buy_and_hold", None, window, asked.base_currency
-        )
+        found = subject_of_positions(connection, asked.positions, policy, None, window, asked.base_currency)
     except MeasureInputError as error:
         # Others call it window_sessions; what is refused is named as it was asked.
         raise MeasureInputError(str(error).replace("window_sessions", "fit_window_sessions")) from error
     assert found.sessions is not None  # stored prices have dates
-    return _subject(None, POSITIONS_SUBJECT, found.windows.scenarios, found.sessions)
+    if asked.fit_on == "portfolio":
+        return _subject(None, POSITIONS_SUBJECT, found.windows.scenarios, found.sessions)
+    assert found.held is not None  # they are positions
+    held = _held(found.held.symbols, found.held.weights, found.held.holdings)
+    return _subject(None, POSITIONS_SUBJECT, found.held.asset_returns, found.sessions, held)
 
 
 def _known_portfolio(connection: Connection, reference: str) -> Portfolio:
@@ -78,7 +86,8 @@ def _known_portfolio(connection: Connection, reference: str) -> Portfolio:
         raise InvalidInputError(f"portfolio: {error.cause}", error.remedy) from error
 
 
-def _of_portfolio(connection: Connection, portfolio: Portfolio, window: int) -> Subject:
+def _of_portfolio(connection: Connection, portfolio: Portfolio, asked: SimulateIn) -> Subject:
+    window = asked.fit_window_sessions
     ids = [position.instrument_id for position in portfolio.positions]
     end, currency = end_of(connection, None), portfolio.base_currency
     panel = read_reaching_panel(connection, ids, None, portfolio.rebalancing, end, window, currency)
@@ -90,11 +99,26 @@ def _of_portfolio(connection: Connection, portfolio: Portfolio, window: int) -> 
             f" and there are {count}",
             "Give fewer, or leave out the position that was listed last.",
         )
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    holdings = Holdings(portfolio.amounts, *portfolio.policy)
+    series = held_series(close, panel.sessions, None, holdings)
+    if asked.fit_on == "positions":
+        held = _held([position.symbol for position in portfolio.positions], series.held.weights[-1], holdings)
+        columns = series.held.asset_returns[-window:]
+        return _subject(portfolio.id, portfolio.id, columns, series.sessions[-window - 1 :], held)
     returns = scenario_returns(series.held, len(series.held.returns), window)
     return _subject(portfolio.id, portfolio.id, returns, series.sessions[-window - 1 :])
 
 
-def _subject(portfolio_id: int | None, number: int, returns: FloatArray, sessions: DateArray) -> Subject:
+def _held(symbols: Sequence[str], weights: FloatArray, holdings: Holdings) -> Held:
+    """Quantities are held: the weights of the start are the only ones they have."""
+    targets = weights if holdings.rebalancing == "buy_and_hold" else holdings.targets
+    rows = zip(symbols, weights.tolist(), targets.tolist(), strict=True)
+    positions = tuple(HeldPosition(symbol=symbol, weight=weight, target=target) for symbol, weight, target in rows)
+    return Held(rebalancing=holdings.rebalancing, drift_band=holdings.drift_band, positions=positions)
+
+
+def _subject(
+    portfolio_id: int | None, number: int, returns: FloatArray, sessions: DateArray, held: Held | None = None
+) -> Subject:
     first, last = sessions[1].astype(date), sessions[-1].astype(date)
-    return Subject(portfolio_id, number, np.ascontiguousarray(returns, dtype=np.float64), first, last)
+    return Subject(portfolio_id, number, np.ascontiguousarray(returns, dtype=np.float64), first, last, held)

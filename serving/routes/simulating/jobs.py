@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -39,6 +39,9 @@ from serving.routes.simulating.engine import About, begun, checked_spec, is_larg
 from serving.routes.simulating.forms import JobOut, JobRow, SimulatedOut, SimulateIn
 from serving.routes.simulating.inputs import Subject, read_subject
 from serving.routing import ThreadedRoute, compute
+
+if TYPE_CHECKING:
+    from pipeline.simulation.run import Begun
 
 ARROW = "application/vnd.apache.arrow.stream"
 RETRY_SECONDS = 1
@@ -85,7 +88,10 @@ async def simulate(
         str | None, Header(description="respond-async makes it a job of whatever size (RFC 7240).", max_length=200)
     ] = None,
 ) -> SimulatedOut | Response:
-    """Simulate a stored portfolio or positions: at once up to 25,200,000 paths × sessions, above that as a job."""
+    """Simulate a stored portfolio or positions: at once up to 25,200,000 paths × sessions, above that as a job.
+
+    Positions that are simulated together count for more: 20 for 6 of one series.
+    """
     return await answered(partial(_read, database, asked), request, database, prefer)
 
 
@@ -102,13 +108,16 @@ async def answered(
     with desk.bulkhead.admitted():
         found = await compute(read)
         asked, subject = found.request, found.subject
-        if asked.terminal_values or is_large(asked) or _prefers_job(prefer):
-            await desk.bulkhead.run(lambda: begun(asked, subject.number, subject.returns))  # refused now, not later
+
+        def begin() -> Begun:
+            return begun(asked, subject.number, subject.returns, subject.held)
+
+        if asked.terminal_values or is_large(asked, subject.held) or _prefers_job(prefer):
+            await desk.bulkhead.run(begin)  # refused now, not later
         else:
-            about = About(subject.portfolio_id, subject.first, subject.last)
-            made = await desk.bulkhead.run(
-                lambda: simulated(asked, about, begun(asked, subject.number, subject.returns))
-            )
+            symbols = () if subject.held is None else subject.held.symbols
+            about = About(subject.portfolio_id, subject.first, subject.last, symbols)
+            made = await desk.bulkhead.run(lambda: simulated(asked, about, begin()))
             return SimulatedOut(**dict(made), notice=found.notice)
     job = await run_in_threadpool(_submit, database, asked, subject)
     desk.workers.wake()
@@ -177,6 +186,7 @@ def _submit(database: Connections, asked: SimulateIn, subject: Subject) -> Job:
         subject=subject.number,
         fit_returns=subject.returns.tobytes(),
         paths_total=asked.paths,
+        held=None if subject.held is None else subject.held.model_dump(mode="json"),
     )
     detail = {"portfolio_id": subject.portfolio_id, "paths": asked.paths, "horizon_sessions": asked.horizon_sessions}
     with database.writing() as connection:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -33,6 +34,8 @@ from pipeline.store.simulation_queue import (
     read_parts,
     release_job,
 )
+from serving.cores import use_all_cores
+from serving.held import held_of
 from serving.routes.simulating.engine import (
     LARGEST_PART_PATHS,
     PART_PATH_SESSIONS,
@@ -44,6 +47,12 @@ from serving.routes.simulating.engine import (
     unpack,
 )
 from serving.routes.simulating.forms import SimulateIn
+
+if TYPE_CHECKING:
+    from pipeline.simulation.models.outcomes import Outcomes
+    from pipeline.simulation.run import Begun
+
+    Walked = Generator[slice, None, None]
 
 logger = logging.getLogger("serving")
 
@@ -69,10 +78,13 @@ class Workers:
         Address of the database.
     count
         Jobs at once.
+    scheduler
+        Address of the cluster that walks their paths; None to walk them here.
     """
 
-    def __init__(self, url: str, count: int) -> None:
+    def __init__(self, url: str, count: int, scheduler: str | None = None) -> None:
         self._url = url
+        self._scheduler = scheduler
         self._code = f"{compiled_code_folder(Path()).name}/{PART_PATH_SESSIONS}/{LARGEST_PART_PATHS}"
         self._ending = threading.Event()
         self._awake = threading.Event()
@@ -98,6 +110,7 @@ class Workers:
         self._awake.set()
 
     def _work(self) -> None:
+        use_all_cores()
         is_lost = False
         while not self._ending.is_set():
             try:
@@ -142,26 +155,50 @@ class Workers:
     def _simulate(self, connection: psycopg.Connection, job: ClaimedJob) -> bool:
         """Walk what is missing; False if the job was cancelled or taken over."""
         asked = SimulateIn.model_validate(job.request)
-        simulation = begun(asked, job.subject, np.frombuffer(job.fit_returns, dtype=np.float64))
+        held, returns = held_of(job.held), np.frombuffer(job.fit_returns, dtype=np.float64)
+        simulation = begun(asked, job.subject, returns if held is None else held.columns(returns), held)
         outcomes = simulation.empty_outcomes()
-        parts = {rows.start: rows for rows in parts_of(asked)}
+        parts = {rows.start: rows for rows in parts_of(asked, held)}
         for found in read_parts(connection, job.id):
             unpack(found.outcomes, outcomes.part(parts.pop(found.first_path)))
-        for rows in parts.values():
-            if self._ending.is_set():
+        with closing(walked(simulation, outcomes, list(parts.values()), self._scheduler)) as ready:
+            while not self._ending.is_set() and (rows := next(ready, None)) is not None:
+                values = packed(outcomes.part(rows))
                 with connection.transaction():
-                    release_job(connection, job)
-                return True
-            part = outcomes.part(rows)
-            simulation.walk(part, rows.start)
+                    if not keep_part(connection, job, Part(rows.start, values), rows.stop - rows.start):
+                        return False
+                del parts[rows.start]
+        if parts:  # the service ends
             with connection.transaction():
-                if not keep_part(connection, job, Part(rows.start, packed(part)), rows.stop - rows.start):
-                    return False
-        about = About(job.portfolio_id, job.fit_start, job.session)
+                release_job(connection, job)
+            return True
+        about = About(job.portfolio_id, job.fit_start, job.session, () if held is None else held.symbols)
         result = described(asked, about, simulation, outcomes).model_dump(mode="json")
         terminal = outcomes.terminal_wealth.tobytes() if asked.terminal_values else None
         with connection.transaction():
             return finish_job(connection, job, result, terminal)
+
+
+def walked(simulation: Begun, outcomes: Outcomes, parts: list[slice], scheduler: str | None) -> Walked:
+    """Walk parts of a simulation, here or on a cluster, and give each once its outcomes are filled.
+
+    Raises
+    ------
+    ClusterError
+        If there is no cluster at that address, or it cannot go on.
+    """
+    if scheduler is None or not parts:
+        for rows in parts:
+            simulation.walk(outcomes.part(rows), rows.start)
+            yield rows
+        return
+    from pipeline.simulation.run.cluster import connected  # noqa: PLC0415 - numba, and distributed
+
+    with connected(scheduler) as cluster, closing(cluster.parts(simulation, parts)) as found:
+        for rows, values in found:
+            for kept, value in zip(outcomes.part(rows), values, strict=True):
+                kept[...] = value
+            yield rows
 
 
 def _fail(connection: psycopg.Connection, job: ClaimedJob, error: str) -> bool:

@@ -1,22 +1,30 @@
 """Draws of Student's t from words, against scipy's quantiles, distribution function and moments."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import special, stats
 
 from pipeline.base.types import FloatArray
-from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS
-from pipeline.simulation.models.inversion import draw
+from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS, standard_student_t_density
+from pipeline.simulation.models.inversion import draw, draw_two_sided, quantile_table
 from pipeline.simulation.models.philox import WordArray
-from pipeline.simulation.models.student_t import standard_table
+from pipeline.simulation.models.tables import mixing_tables, normal_table
 
 FREEDOMS = (DEGREES_OF_FREEDOM_BOUNDS[0], 3.0, 5.5, 30.0, DEGREES_OF_FREEDOM_BOUNDS[1])
 SIDE = 1 << 63
 
 
+@cache
+def standard_table(freedom: float) -> FloatArray:
+    nu = np.array(freedom)
+    return quantile_table(lambda p: special.stdtrit(nu, p), lambda t: standard_student_t_density(t, nu))
+
+
 def drawn(words: WordArray, freedom: float) -> FloatArray:
-    draws = np.empty(len(words))
-    draw(words, standard_table(freedom), np.empty(len(words), dtype=np.uint64), draws)
+    draws, room = np.empty(len(words)), np.empty(len(words))
+    draw(words, standard_table(freedom), np.empty(len(words), dtype=np.uint64), room, draws)
     return draws
 
 
@@ -74,3 +82,20 @@ def test_a_million_draws_have_the_law_its_moments_and_its_tail(freedom: float) -
         assert abs(draws.mean()) < 4 * np.sqrt(variance / 1e6)
         assert draws.var() == pytest.approx(variance, rel=0.01)
         assert stats.kurtosis(draws) == pytest.approx(6.0 / (freedom - 4.0), abs=0.03)
+
+
+def test_normal_draws_are_the_quantiles_of_their_words() -> None:
+    words = tail_words()
+    draws, room = np.empty(len(words)), np.empty(len(words))
+    draw(words, normal_table(), np.empty(len(words), dtype=np.uint64), room, draws)
+    np.testing.assert_allclose(draws, special.ndtri(probabilities(words)), rtol=3e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("freedom", FREEDOMS)
+def test_mixing_draws_are_the_quantiles_of_both_sides(freedom: float) -> None:
+    words = tail_words()
+    draws, cells = np.empty(len(words)), np.empty(len(words), dtype=np.uint64)
+    for side, inverse in ((0, special.gammainccinv), (SIDE, special.gammaincinv)):
+        draw_two_sided(words | np.uint64(side), mixing_tables(freedom), cells, draws)
+        exact = np.sqrt(0.5 * freedom / inverse(0.5 * freedom, probabilities(words)))
+        np.testing.assert_allclose(draws, exact, rtol=2e-6)

@@ -27,7 +27,8 @@ def test_a_bad_subject_is_refused_before_anything_is_walked() -> None:
 
 
 def test_probabilities_are_shares_with_binomial_errors() -> None:
-    outcomes = Outcomes(np.array([0.5, 0.9, 1.1, 1.25]), np.array([-0.6, -0.5, -0.25, 0.0]), np.empty((4, 0)))
+    wealth, falls, nothing = np.array([0.5, 0.9, 1.1, 1.25]), np.array([-0.6, -0.5, -0.25, 0.0]), np.empty((4, 0))
+    outcomes = Outcomes(wealth, wealth - 1.0, falls, np.zeros(4), nothing, nothing)
     goal, ruin = probability_of_goal(outcomes, 0.25), probability_of_ruin(outcomes, 0.5)
     assert (goal.value, ruin.value) == (0.25, 0.5)
     assert goal.error == pytest.approx(np.sqrt(0.25 * 0.75 / 4))
