@@ -14,8 +14,19 @@ from typing import TypeVar
 import numpy as np
 
 from pipeline.base.types import BoolArray, FloatArray
-from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models import (
+    PANEL_MODELS,
+    QUANTILE_MODELS,
+    VOLATILITY_MODELS,
+    PanelModel,
+    QuantileModel,
+    VolatilityModel,
+)
+from pipeline.forecast.models.conformal import Conformal
 from pipeline.forecast.models.errors import ForecastInputError
+from pipeline.forecast.models.panel import Panel
+from pipeline.forecast.models.panel_volatility import STAND_IN, panel_volatility
+from pipeline.forecast.models.protocol import DailyVolatility, ReturnDistribution, stand_in_of
 from pipeline.forecast.models.records import QuantileForecasts, VolatilityForecasts
 from pipeline.forecast.models.scores import (
     REALISED_VARIANCE_FLOOR_DAILY,
@@ -43,7 +54,7 @@ class ForecastSpec:
         Levels of the expected shortfall.
     periods_per_year
         Sessions per year, for annualising.
-    volatility_models, quantile_models
+    volatility_models, quantile_models, panel_models
         The registered models.
     """
 
@@ -53,6 +64,7 @@ class ForecastSpec:
     periods_per_year: int = TRADING_DAYS_PER_YEAR
     volatility_models: tuple[VolatilityModel, ...] = VOLATILITY_MODELS
     quantile_models: tuple[QuantileModel, ...] = QUANTILE_MODELS
+    panel_models: tuple[PanelModel, ...] = PANEL_MODELS
 
     def __post_init__(self) -> None:
         if not self.horizons_sessions or min(self.horizons_sessions) < 1:
@@ -109,48 +121,91 @@ def volatility_forecasts(
         For NaN, infinity, a return of -1 or less, or rows outside the series.
     """
     span = _span(_require_returns(returns), rows)
-    annual = math.sqrt(spec.periods_per_year)
-    forecasts = []
-    for model in spec.volatility_models:
-        daily = model.forecast(returns, spec.horizons_sessions, span)
-        forecasts.append(
-            VolatilityForecasts(
-                model=model.name,
-                model_version=model.version,
-                horizons_sessions=spec.horizons_sessions,
-                as_of=np.arange(span.start, span.stop),
-                trained_through=daily.trained_through,
-                volatility_annual=daily.values * annual,
-                periods_per_year=spec.periods_per_year,
-            )
-        )
-    return tuple(forecasts)
+    return tuple(
+        _volatility_record(model, model.forecast(returns, spec.horizons_sessions, span), span, spec)
+        for model in spec.volatility_models
+    )
+
+
+def panel_volatility_forecasts(
+    panel: Panel, spec: ForecastSpec, rows: Sequence[slice]
+) -> tuple[tuple[VolatilityForecasts, ...], ...]:
+    """Forecast volatility of every instrument of a panel, by each model of single series and each of the panel.
+
+    Parameters
+    ----------
+    rows
+        (n) own sessions of each instrument to forecast at; an empty slice for none.
+
+    Raises
+    ------
+    ForecastInputError
+        For rows outside the series.
+    """
+    spans = [_span(member.returns, own) for member, own in zip(panel.members, rows, strict=True)]
+    models: tuple[VolatilityModel | PanelModel, ...] = (*spec.volatility_models, *spec.panel_models)
+    made = panel_volatility(panel, spec.horizons_sessions, spec.volatility_models, spec.panel_models, spans)
+    return tuple(
+        tuple(_volatility_record(model, one.daily, span, spec) for model, one in zip(models, own, strict=True))
+        for own, span in zip(made, spans, strict=True)
+    )
 
 
 def quantile_forecasts(
-    returns: FloatArray, spec: ForecastSpec, rows: slice = slice(None)
+    returns: FloatArray, spec: ForecastSpec, rows: slice = slice(None), daily: FloatArray | None = None
 ) -> tuple[QuantileForecasts, ...]:
     """Forecast the distribution of the next return as of each of `rows`, by each model.
 
     Parameters and errors as in `volatility_forecasts`.
+
+    Parameters
+    ----------
+    daily
+        (t,) volatility of the next session by the panel's combination, for the models that filter by it; NaN up to its
+        first. None where there is no panel: a simpler filter stands in.
     """
     span = _span(_require_returns(returns), rows)
     forecasts = []
     for model in spec.quantile_models:
-        distribution = model.forecast(returns, spec.levels, spec.shortfall_levels, span)
-        forecasts.append(
-            QuantileForecasts(
-                model=model.name,
-                model_version=model.version,
-                levels=spec.levels,
-                shortfall_levels=spec.shortfall_levels,
-                as_of=np.arange(span.start, span.stop),
-                trained_through=distribution.trained_through,
-                quantiles=distribution.quantiles,
-                shortfalls=distribution.shortfalls,
-            )
-        )
+        if daily is not None and isinstance(model, Conformal):
+            made = model.on(returns, daily, spec.levels, spec.shortfall_levels, span)
+        else:
+            made = model.forecast(returns, spec.levels, spec.shortfall_levels, span)
+        forecasts.append(_quantile_record(model, made, span, spec))
     return tuple(forecasts)
+
+
+def _volatility_record(
+    model: VolatilityModel | PanelModel, made: DailyVolatility, span: range, spec: ForecastSpec
+) -> VolatilityForecasts:
+    return VolatilityForecasts(
+        model=model.name,
+        model_version=model.version,
+        horizons_sessions=spec.horizons_sessions,
+        as_of=np.arange(span.start, span.stop),
+        trained_through=made.trained_through,
+        volatility_annual=made.values * math.sqrt(spec.periods_per_year),
+        periods_per_year=spec.periods_per_year,
+        stand_in=stand_in_of(model) or STAND_IN.name,
+        stands_in=made.stands_in,
+    )
+
+
+def _quantile_record(
+    model: QuantileModel, made: ReturnDistribution, span: range, spec: ForecastSpec
+) -> QuantileForecasts:
+    return QuantileForecasts(
+        model=model.name,
+        model_version=model.version,
+        levels=spec.levels,
+        shortfall_levels=spec.shortfall_levels,
+        as_of=np.arange(span.start, span.stop),
+        trained_through=made.trained_through,
+        quantiles=made.quantiles,
+        shortfalls=made.shortfalls,
+        stand_in=stand_in_of(model),
+        stands_in=made.stands_in,
+    )
 
 
 def latest_volatility(returns: FloatArray, spec: ForecastSpec) -> tuple[VolatilityForecasts, ...]:

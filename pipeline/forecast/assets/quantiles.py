@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.base.types import MonthRange
-from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, read_series
+from pipeline.base.types import FloatArray, MonthRange
+from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, InstrumentSeries, read_series
 from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts
+from pipeline.forecast.models.combination import Combination
+from pipeline.forecast.models.panel_filter import stored_filter
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
+from pipeline.store.packed_series import Series
+from pipeline.store.packed_series import read_series as read_packed
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
+from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 from pipeline.store.writing import Write, concatenated
+
+FILTER_COLUMN = "volatility_1d"
 
 
 def quantile_figures(rows: Columns) -> dict[str, float]:
@@ -30,7 +38,7 @@ def quantile_figures(rows: Columns) -> dict[str, float]:
 @TableAsset(
     table=QUANTILE_FORECAST,
     location="forecast",
-    inputs={"instruments": None, "prices": LOOK_BACK_MONTHS},
+    inputs={"instruments": None, "prices": LOOK_BACK_MONTHS, "volatility_forecast": LOOK_BACK_MONTHS},
     figures=quantile_figures,
     headline="quantile_0010",
 )
@@ -43,8 +51,26 @@ def quantile_forecast(write: Write, months: MonthRange) -> Produced:
 
 
 def _forecast_columns(write: Write, months: MonthRange) -> Iterator[Mapping[str, NDArray[Any]]]:
+    spec = ForecastSpec()
+    stored = read_packed(
+        write.connection,
+        VOLATILITY_FORECAST,
+        ("instrument_id",),
+        (FILTER_COLUMN,),
+        date.min,
+        months.end,
+        only={"model": Combination.name},
+    )
     for series in read_series(write, months):
-        for forecasts in quantile_forecasts(series.returns, ForecastSpec(), series.rows):
+        daily = _daily(series, stored.get((series.instrument_id,)), spec.periods_per_year)
+        for forecasts in quantile_forecasts(series.returns, spec, series.rows, daily):
             columns = forecasts.columns(series.sessions)
             ids = np.full(len(columns["as_of"]), series.instrument_id, dtype=np.int32)
             yield {"instrument_id": ids, **columns}
+
+
+def _daily(series: InstrumentSeries, stored: Series | None, periods_per_year: int) -> FloatArray | None:
+    """(t,) the combination's volatility of the next session; None where a session after its first lacks one."""
+    if stored is None:
+        return None
+    return stored_filter(series.sessions, stored.sessions, stored.values[FILTER_COLUMN], periods_per_year)

@@ -8,10 +8,19 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Table
 
-from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models import (
+    PANEL_MODELS,
+    QUANTILE_MODELS,
+    VOLATILITY_MODELS,
+    PanelModel,
+    QuantileModel,
+    VolatilityModel,
+)
 from pipeline.forecast.models.baselines import VOLATILITY_BASELINE
 from pipeline.forecast.models.evaluation import ScoredMonths, best_model, evaluate, past_relative_loss
 from pipeline.forecast.models.kinds import Target
+from pipeline.forecast.models.probability import ProbabilityModel
+from pipeline.forecast.models.probability_registry import PROBABILITY_MODELS
 from pipeline.store.forecast_models import (
     Decision,
     NewModel,
@@ -20,11 +29,12 @@ from pipeline.store.forecast_models import (
     register_model,
 )
 from pipeline.store.forecast_scores import MonthlyLosses, ScoreFilter, read_monthly_losses
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 from pipeline.store.writing import Write
 
-AnyModel: TypeAlias = VolatilityModel | QuantileModel
+AnyModel: TypeAlias = VolatilityModel | PanelModel | QuantileModel | ProbabilityModel
 Scored: TypeAlias = Mapping[tuple[str, int], ScoredMonths]
 
 FIRST_CHAMPION = Decision("pipeline", "The best by past scores when models were first scored.")
@@ -46,8 +56,15 @@ def register_models(write: Write) -> None:
 
 
 def _registered() -> Iterator[tuple[Target, Table, tuple[AnyModel, ...]]]:
-    yield "volatility", VOLATILITY_FORECAST, VOLATILITY_MODELS
+    yield "volatility", VOLATILITY_FORECAST, (*VOLATILITY_MODELS, *PANEL_MODELS)
     yield "distribution", QUANTILE_FORECAST, QUANTILE_MODELS
+    yield "probability", PROBABILITY_FORECAST, PROBABILITY_MODELS
+
+
+def scored_months(write: Write) -> dict[str, tuple[str, ScoredMonths]]:
+    """Every model's scores by name, kind and horizon, such as ``har variance 21``; with their kind."""
+    found = read_monthly_losses(write.connection, ScoreFilter())
+    return {f"{name} {kind} {horizon}": (kind, _months(made)) for (name, kind, horizon), made in found.items()}
 
 
 def _new_model(target: Target, table: Table, model: AnyModel, scored: Scored) -> NewModel:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from pipeline.base.types import DateArray, FloatArray, MonthRange
-from pipeline.forecast.assets.registering import register_models
+from pipeline.forecast.assets.drift_checks import SCORE_DRIFT, check_scores
+from pipeline.forecast.assets.probability_scores import probability_score_columns
+from pipeline.forecast.assets.registering import register_models, scored_months
 from pipeline.forecast.assets.series import InstrumentSeries, read_series
 from pipeline.forecast.backtest import ForecastSpec
 from pipeline.forecast.models.baselines import Constant, Historical, baseline_of
@@ -70,17 +73,23 @@ def score_figures(rows: Columns) -> dict[str, float]:
         "prices": PRICE_MONTHS,
         "volatility_forecast": FORECAST_MONTHS,
         "quantile_forecast": FORECAST_MONTHS,
+        "probability_forecast": FORECAST_MONTHS,
     },
     figures=score_figures,
     headline="loss",
     headline_subject={"kind": "variance", "model": "har", "horizon_sessions": 21},
+    check_specs=(SCORE_DRIFT,),
 )
 def forecast_scores(write: Write, months: MonthRange) -> Produced:
     """Losses of every stored forecast whose horizon has passed, beside a naive one, by month."""
     return Produced(
-        concatenated(FORECAST_SCORE, _score_columns(write, months)),
+        concatenated(
+            FORECAST_SCORE,
+            chain(_score_columns(write, months), probability_score_columns(write, months, FORECAST_MONTHS)),
+        ),
         empty_because="no forecast's horizon ended in this month",
         after_write=lambda _: register_models(write),
+        checks_after_write=lambda: (check_scores(scored_months(write)),),
     )
 
 

@@ -14,8 +14,9 @@ from pipeline.store.prices import read_price_panel
 from pipeline.store.writing import Write
 
 LOOK_BACK_MONTHS = 132
-"""HAR trains on 2,520 sessions, ten years. The whole history is read, because its refits are counted from
-the first session; a revision before these months changes no forecast beyond rounding."""
+"""HAR trains on 2,520 sessions, ten years, GJR-GARCH on 2,500. The whole history is read, because
+their refits are counted from the first session, and the pooled regression learns from all of it;
+a revision before these months changes no forecast by much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,15 @@ class InstrumentSeries:
 
 def read_series(write: Write, months: MonthRange) -> Iterator[InstrumentSeries]:
     """Every instrument that has a price in the months."""
+    return (series for series in read_all_series(write, months) if series.rows.start < series.rows.stop)
+
+
+def read_all_series(write: Write, months: MonthRange) -> Iterator[InstrumentSeries]:
+    """Every instrument that has had two prices up to the end of the months; its rows may be empty."""
     ids = [instrument.id for instrument in read_instruments(write.connection)]
     panel = read_price_panel(write.connection, ids, None, months.end)
     for instrument_id, close in zip(ids, panel.close.T, strict=True):
         priced = np.isfinite(close)
         sessions = panel.sessions[priced]
-        rows = months.rows_of(sessions)
-        if rows.start < rows.stop:
-            yield InstrumentSeries(instrument_id, sessions, simple_returns(close[priced]), rows)
+        if len(sessions) > 1:
+            yield InstrumentSeries(instrument_id, sessions, simple_returns(close[priced]), months.rows_of(sessions))

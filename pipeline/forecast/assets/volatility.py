@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.types import MonthRange
-from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, read_series
-from pipeline.forecast.backtest import ForecastSpec, volatility_forecasts
+from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, read_all_series
+from pipeline.forecast.backtest import ForecastSpec, panel_volatility_forecasts
+from pipeline.forecast.models.panel import Member, Panel
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
@@ -36,7 +37,7 @@ def volatility_figures(rows: Columns) -> dict[str, float]:
     headline="volatility_21d",
 )
 def volatility_forecast(write: Write, months: MonthRange) -> Produced:
-    """Volatility of every instrument over the next 1, 5 and 21 sessions, by EWMA and by HAR on |r|."""
+    """Volatility of every instrument over the next 1, 5 and 21 sessions, by each model and their combination."""
     return Produced(
         concatenated(VOLATILITY_FORECAST, _forecast_columns(write, months)),
         empty_because="no instrument has the sessions that a model needs",
@@ -44,8 +45,13 @@ def volatility_forecast(write: Write, months: MonthRange) -> Produced:
 
 
 def _forecast_columns(write: Write, months: MonthRange) -> Iterator[Mapping[str, NDArray[Any]]]:
-    for series in read_series(write, months):
-        for forecasts in volatility_forecasts(series.returns, ForecastSpec(), series.rows):
+    every = list(read_all_series(write, months))
+    if not every:
+        return
+    panel = Panel.of([Member(series.sessions, series.returns) for series in every])
+    made = panel_volatility_forecasts(panel, ForecastSpec(), [series.rows for series in every])
+    for series, own in zip(every, made, strict=True):
+        for forecasts in own:
             columns = forecasts.columns(series.sessions)
             ids = np.full(len(columns["as_of"]), series.instrument_id, dtype=np.int32)
             yield {"instrument_id": ids, **columns}

@@ -40,6 +40,38 @@ CATALOGUE: Mapping[str, ModelNote] = {
         "It sees daily closes alone: neither moves within a day, nor news, nor other instruments. It needs 546 sessions"
         " and is fitted on ten years, so that it is slow to learn of another regime.",
     ),
+    "gjr_garch": ModelNote(
+        "GJR-GARCH(1,1) with Student-t surprises on 2,500 returns, refitted every 63 sessions.",
+        "Glosten, Jagannathan & Runkle (1993), On the relation between the expected value and the volatility of the"
+        " nominal excess return on stocks; Bollerslev (1987).",
+        "What others have to beat, and what pooled_panel starts from.",
+        "It forgets within weeks, returns to the mean of its window, and takes a jump on news for a storm. EWMA stands"
+        " in below 504 returns and where no fit converges; the version of such a row says so.",
+    ),
+    "pooled_panel": ModelNote(
+        "Gamma regression of the variance over that of gjr_garch, on all instruments together, refitted each year.",
+        "McCullagh & Nelder (1989), Generalized linear models; Patton (2011), Volatility forecast comparison using"
+        " imperfect volatility proxies.",
+        "Volatility over the next 1, 5 and 21 sessions of instruments that share a market.",
+        "It was chosen on 20 US stocks before 2013. A forecast depends on who else is in the panel. EWMA stands in"
+        " below 756 returns and before the first fit on 2,000 targets.",
+    ),
+    "combination": ModelNote(
+        "Geometric mean of pooled_panel, gjr_garch and har, weighted by past QLIKE and shrunk to equal weights.",
+        "Bates & Granger (1969), The combination of forecasts; Timmermann (2006), Forecast combinations.",
+        "The volatility to use unless another is champion, and the filter of conformal.",
+        "Weights are those of all instruments together. EWMA stands in where one of the three has no forecast.",
+    ),
+    "conformal": ModelNote(
+        "Past returns over the combination's volatility for them, read at levels that move after each miss.",
+        "Gibbs & Candès (2021), Adaptive conformal inference under distribution shift; Barone-Adesi, Giannopoulos &"
+        " Vosper (1999).",
+        "Quantiles and expected shortfall of the next session's return, with the stated share of misses in the"
+        " long run.",
+        "Nothing worse can be forecast than the worst of the last 750 surprises at today's volatility. The share of"
+        " misses is right over years, not in each month. A series without a panel is filtered by EWMA, and"
+        " marked.",
+    ),
     "filtered_historical": ModelNote(
         "Past returns, each divided by the volatility forecast for it, at the volatility of today.",
         "Barone-Adesi, Giannopoulos & Vosper (1999), VaR without correlations for portfolios.",

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from pipeline.base.types import FloatArray, IntArray
+from pipeline.base.types import BoolArray, FloatArray, IntArray
 
 VOLATILITY_FLOOR_DAILY = 1e-4
 """One basis point, a tick of a 100-dollar share: a series that stood still is not forecast to stand still for ever."""
@@ -33,10 +33,13 @@ class DailyVolatility:
         has the sessions it asks for.
     trained_through
         (m,) row of the last session that entered the fit; `NOT_TRAINED` where no horizon has a value.
+    stands_in
+        (m,) whether the model's named simpler one was used in its place; None for a model without.
     """
 
     values: FloatArray
     trained_through: IntArray
+    stands_in: BoolArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,14 @@ class ReturnDistribution:
         (m, s) expected shortfall below each shortfall level, as a positive loss.
     trained_through
         (m,) row of the last session that entered the fit; `NOT_TRAINED` where there is no value.
+    stands_in
+        (m,) whether the model's named simpler filter was used in its place; None for a model without.
     """
 
     quantiles: FloatArray
     shortfalls: FloatArray
     trained_through: IntArray
+    stands_in: BoolArray | None = None
 
 
 class VolatilityModel(Protocol):
@@ -95,3 +101,14 @@ def rows_or_untrained(rows: range, minimum_returns: int) -> IntArray:
     """Each row itself where it has seen `minimum_returns`, `NOT_TRAINED` before: for models fitted every session."""
     positions = np.arange(rows.start, rows.stop)
     return np.where(positions >= minimum_returns, positions, NOT_TRAINED)
+
+
+def stand_in_of(model: object) -> str | None:
+    """Name of the simpler model that stands in for a model; None for one without."""
+    found = getattr(model, "stand_in", None)
+    return None if found is None else str(found.name)
+
+
+def marked_version(version: str, stand_in: str) -> str:
+    """Version of a forecast that was made by a model's stand-in, such as ``1+ewma``."""
+    return f"{version}+{stand_in}"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.base.types import DateArray, FloatArray, IntArray
+from pipeline.base.types import BoolArray, DateArray, FloatArray, IntArray
+from pipeline.forecast.models.protocol import marked_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class VolatilityForecasts:
         (m, h) expected volatility over each horizon, a fraction per year; NaN where the model asks for more sessions.
     periods_per_year
         Sessions per year that it was annualised with.
+    stand_in, stands_in
+        The simpler model, and (m,) whether it was used in the model's place; None for a model without.
     """
 
     model: str
@@ -39,6 +42,13 @@ class VolatilityForecasts:
     trained_through: IntArray
     volatility_annual: FloatArray
     periods_per_year: int
+    stand_in: str | None = None
+    stands_in: BoolArray | None = None
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """(m,) version of each row, marked where the stand-in was used."""
+        return _versions(self)
 
     def columns(self, sessions: DateArray) -> dict[str, NDArray[Any]]:
         """The rows that have a forecast, as table columns; `sessions` are the t dates of the series."""
@@ -48,7 +58,7 @@ class VolatilityForecasts:
             for column, horizon in enumerate(self.horizons_sessions)
         }
         keys = _row_columns(self.as_of[trained], self.trained_through[trained], sessions)
-        return {**keys, **_model_columns(self.model, self.model_version, int(trained.sum())), **horizons}
+        return {**keys, **_model_columns(self, trained), **horizons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,8 @@ class QuantileForecasts:
         (m, q) quantiles of the return; NaN where the model asks for more sessions.
     shortfalls
         (m, s) expected shortfall below each level, as a positive loss; NaN as above.
+    stand_in, stands_in
+        The simpler filter, and (m,) whether it was used in the model's place; None for a model without.
     """
 
     model: str
@@ -81,6 +93,13 @@ class QuantileForecasts:
     shortfalls: FloatArray
 
     horizon_sessions: int = 1
+    stand_in: str | None = None
+    stands_in: BoolArray | None = None
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """(m,) version of each row, marked where the stand-in was used."""
+        return _versions(self)
 
     def columns(self, sessions: DateArray) -> dict[str, NDArray[Any]]:
         """The rows that have a forecast, as table columns; `sessions` are the t dates of the series."""
@@ -88,7 +107,7 @@ class QuantileForecasts:
         count = int(trained.sum())
         return {
             **_row_columns(self.as_of[trained], self.trained_through[trained], sessions),
-            **_model_columns(self.model, self.model_version, count),
+            **_model_columns(self, trained),
             "horizon_sessions": np.full(count, self.horizon_sessions, dtype=np.int16),
             **_level_columns("quantile", self.levels, self.quantiles[trained]),
             **_level_columns("es", self.shortfall_levels, self.shortfalls[trained]),
@@ -99,8 +118,16 @@ def _row_columns(as_of: IntArray, trained_through: IntArray, sessions: DateArray
     return {"as_of": sessions[as_of], "trained_through": sessions[trained_through]}
 
 
-def _model_columns(model: str, version: str, count: int) -> dict[str, NDArray[Any]]:
-    return {"model": np.full(count, model.encode()), "model_version": np.full(count, version.encode())}
+def _versions(made: VolatilityForecasts | QuantileForecasts) -> tuple[str, ...]:
+    if made.stands_in is None or made.stand_in is None:
+        return (made.model_version,) * len(made.as_of)
+    marked = marked_version(made.model_version, made.stand_in)
+    return tuple(marked if stands_in else made.model_version for stands_in in made.stands_in.tolist())
+
+
+def _model_columns(made: VolatilityForecasts | QuantileForecasts, trained: BoolArray) -> dict[str, NDArray[Any]]:
+    versions = np.array([version.encode() for version in made.versions], dtype=np.bytes_)[trained]
+    return {"model": np.full(len(versions), made.model.encode()), "model_version": versions}
 
 
 def _level_columns(prefix: str, levels: Sequence[float], values: FloatArray) -> dict[str, NDArray[Any]]:

@@ -15,6 +15,8 @@ from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.ewma import Ewma
 from pipeline.forecast.models.filtered_historical import FilteredHistorical, expected_shortfall
 from pipeline.forecast.models.har import Har
+from pipeline.forecast.models.kernels.adaptive_quantiles import adaptive_quantiles, adaptive_quantiles_python
+from pipeline.forecast.models.kernels.exponential_mean import exponential_means, exponential_means_python
 
 Drawn = Callable[..., FloatArray]
 FLOOR = 0.0001
@@ -164,3 +166,42 @@ def test_impossible_parameters_are_refused(
 ) -> None:
     with pytest.raises(ForecastInputError, match=message):
         model(**parameters)
+
+
+def test_compiled_recursions_equal_their_plain_twins(drawn: Drawn) -> None:
+    values, one, other = drawn(400), np.empty(401), np.empty(401)
+    exponential_means(values, 0.97, one)
+    exponential_means_python(values, 0.97, other)
+    np.testing.assert_allclose(one, other, rtol=1e-13)
+    assert one[3] == pytest.approx((values[2] + 0.97 * values[1] + 0.97**2 * values[0]) / (1 + 0.97 + 0.97**2))
+    asked = ((250, 100), np.array([0.01, 0.5, 0.95]), (0.05, 4.0), np.array([0.01]))
+    compiled, plain = (np.empty((401, 3)), np.empty((401, 1))), (np.empty((401, 3)), np.empty((401, 1)))
+    adaptive_quantiles(values, *asked, *compiled)
+    adaptive_quantiles_python(values, *asked, *plain)
+    for ours, theirs in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_without_learning_an_adaptive_quantile_is_that_of_the_window(drawn: Drawn) -> None:
+    values, quantiles, below = drawn(600), np.empty((601, 1)), np.empty((601, 1))
+    adaptive_quantiles(values, (250, 100), np.array([0.05]), (0.0, 4.0), np.array([0.05]), quantiles, below)
+    assert np.isnan(quantiles[:100]).all()
+    for row in (100, 250, 251, 600):
+        window = values[max(row - 250, 0) : row]
+        assert quantiles[row, 0] == pytest.approx(np.quantile(window, 0.05, method="hazen"), rel=1e-12)
+        tail = np.sort(window)
+        worst = 0.05 * len(window)
+        weights = np.clip(worst - np.arange(len(window)), 0.0, 1.0)
+        assert below[row, 0] == pytest.approx((weights * tail).sum() / worst, rel=1e-12)
+
+
+def test_an_adaptive_level_moves_out_after_a_miss_and_back_without(drawn: Drawn) -> None:
+    """Gibbs & Candès (2021): the share of misses is the level's in the long run, even of returns that grow wilder."""
+    wilder = drawn(5_000) * np.linspace(1.0, 20.0, 5_000)
+    share = {}
+    for rate in (0.0, 0.05):
+        quantiles, below = np.empty((5_001, 1)), np.empty((5_001, 1))
+        adaptive_quantiles(wilder, (750, 500), np.array([0.05]), (rate, 4.0), np.array([0.05]), quantiles, below)
+        share[rate] = float((wilder[500:] < quantiles[500:-1, 0]).mean())
+    assert share[0.05] == pytest.approx(0.05, abs=0.005)
+    assert abs(share[0.05] - 0.05) < abs(share[0.0] - 0.05)

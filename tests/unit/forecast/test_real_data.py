@@ -20,10 +20,13 @@ from pipeline.forecast.backtest import (
     score_volatility,
     volatility_forecasts,
 )
+from pipeline.forecast.models.ewma import Ewma
+from pipeline.forecast.models.filtered_historical import FilteredHistorical
+from pipeline.forecast.models.har import Har
 from tests.unit.forecast.conftest import Stocks
 
 pytestmark = pytest.mark.xdist_group("stocks")
-SPEC = ForecastSpec()
+SPEC = ForecastSpec(volatility_models=(Ewma(), Har()), quantile_models=(FilteredHistorical(),))
 
 
 def since_2013(stocks: Stocks) -> slice:

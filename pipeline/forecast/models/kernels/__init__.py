@@ -1,0 +1,1 @@
+"""Compiled recursions, each beside the plain Python it is tested against."""
