@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from fintech import accounts_cli, exporting_cli, models_cli, simulating_cli
+from fintech import accounts_cli, exporting_cli, models_cli, operations_cli, simulating_cli
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings, load_settings
 
@@ -56,10 +56,12 @@ def serve(
     service: Annotated[list[str] | None, typer.Argument(help="Services; all five if none is named.")] = None,
 ) -> None:
     """Serve the API alone, on the database that DATABASE_URL names."""
+    from serving.observability.log_lines import write_json_lines  # noqa: PLC0415
     from serving.server import serve as serve_api  # noqa: PLC0415
     from serving.services import SERVICES, service_named  # noqa: PLC0415
 
     chosen = [service_named(name) for name in service] if service else SERVICES
+    write_json_lines([known.name for known in chosen])
     serve_api(chosen, load_settings())
 
 
@@ -204,6 +206,12 @@ app.add_typer(accounts_cli.users, name="users")
 app.add_typer(accounts_cli.keys, name="keys")
 app.add_typer(models_cli.models, name="models")
 app.add_typer(exporting_cli.export, name="export")
+app.command()(operations_cli.health)
+app.command()(operations_cli.logs)
+app.command()(operations_cli.backup)
+app.command()(operations_cli.restore)
+app.command()(operations_cli.prune)
+app.add_typer(operations_cli.flags, name="flags")
 
 
 @app.command()

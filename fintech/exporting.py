@@ -22,9 +22,11 @@ from pipeline.base.errors import ConfigurationError, InvalidInputError
 from pipeline.base.settings import Settings
 from pipeline.base.types import DateArray, FloatArray
 from pipeline.forecast.backtest import ForecastSpec
-from pipeline.forecast.models.kinds import VARIANCE, quantile_kind, shortfall_kind
+from pipeline.forecast.models.kinds import PROBABILITY_POSITIVE, VARIANCE, quantile_kind, quintile_kind, shortfall_kind
+from pipeline.forecast.models.probability import HORIZON_SESSIONS
 from pipeline.store.instruments import Instrument, read_instrument, read_instruments
 from pipeline.store.packed_series import Series, read_series
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST, QUINTILE_NUMBERS
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, quantile_name
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
@@ -38,9 +40,11 @@ MEANINGS: Mapping[str, str] = {
     "as_of": "Last session that the forecast could know.",
     "horizon": "Sessions ahead.",
     "kind": "variance: of the return over the horizon, the sum of its sessions' expected squared returns;"
-    " quantile_q: of the return over the horizon; es_q: expected shortfall below that quantile, a positive loss.",
-    "value": "Fraction (of variances, squared); not annualised.",
-    "model": "Forecast model.",
+    " quantile_q: of the return over the horizon; es_q: expected shortfall below that quantile, a positive loss;"
+    " probability_positive: of a return above 0; rank_quintile_n: of a return in that fifth of all"
+    " instruments', 1 the lowest.",
+    "value": "Fraction (of variances, squared), not annualised; or a probability.",
+    "model": "Forecast model; frequency is the constant forecast of probabilities.",
 }
 _TYPES = {
     "instrument": DataType.utf8(),
@@ -90,9 +94,14 @@ def _columns() -> dict[str, tuple[Table, tuple[_Column, ...]]]:
     )
     quantiles = [_Column(quantile_name(level), quantile_kind(level), 1) for level in spec.levels]
     shortfalls = [_Column(f"es_{round(level * 1000):04d}", shortfall_kind(level), 1) for level in spec.shortfall_levels]
+    chances = (
+        _Column("probability_positive", PROBABILITY_POSITIVE, HORIZON_SESSIONS),
+        *(_Column(f"rank_quintile_{n}", quintile_kind(n), HORIZON_SESSIONS) for n in QUINTILE_NUMBERS),
+    )
     return {
         "volatility": (VOLATILITY_FORECAST, variances),
         "distribution": (QUANTILE_FORECAST, (*quantiles, *shortfalls)),
+        "probability": (PROBABILITY_FORECAST, chances),
     }
 
 

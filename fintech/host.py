@@ -151,6 +151,35 @@ def sole_process(settings: Settings, name: str) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Of the platform's and of Dagster's database."""
+
+    application: str
+    dagster: str
+
+    def of(self, key: str) -> Database:
+        """The database of a name."""
+        return Database(getattr(self, key))
+
+
+@contextmanager
+def reached_server(settings: Settings) -> Iterator[Addresses]:
+    """Run or reach Postgres, and change nothing there: neither database need exist.
+
+    Raises
+    ------
+    DatabaseError
+        If the embedded server does not start.
+    ConfigurationError
+        As `prepared_host`.
+    """
+    if not settings.is_local:
+        settings.require("database_url")
+    with _server_address(settings) as address:
+        yield Addresses(address, _dagster_address(settings, address))
+
+
 @contextmanager
 def _server_address(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
@@ -191,7 +220,7 @@ def _make_dagster_tables(url: str) -> None:
 
 def _make_dagster_home(home: Path) -> None:
     """Dagster wants its configuration inside its home; the repository keeps it at the top."""
-    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - comes with Dagster, which not every image has
+    import yaml  # noqa: PLC0415 - comes with Dagster, which not every image has
 
     home.mkdir(parents=True, exist_ok=True)
     config = (PROJECT_ROOT / "dagster.yaml").read_text()

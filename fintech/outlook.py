@@ -106,7 +106,7 @@ def _portfolio_forecast(panel: PricePanel, portfolio: Portfolio) -> Forecast | N
     ids = [position.instrument_id for position in portfolio.positions]
     try:
         close = panel.columns(ids, portfolio.base_currency)
-        held = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing)).held
+        held = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy)).held
         spec = ForecastSpec()
         volatility = {f.model: f for f in latest_volatility(held.returns, spec)}[VOLATILITY_MODEL]
         quantiles = latest_quantiles(held.returns, spec)[0]

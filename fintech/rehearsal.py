@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.compiled_code import mark_complete
+from pipeline.forecast.backtest import ForecastSpec, panel_volatility_forecasts, quantile_forecasts
+from pipeline.forecast.models.panel import Member, Panel
 from pipeline.risk.measures.holdings import Holdings
+from pipeline.risk.measures.kernels.drift_band import setting_rows
 from pipeline.risk.measures.kernels.student_t import fit_many
 from pipeline.risk.measures.windows import RiskSpec, rolling, simple_returns
 from pipeline.risk.report import held_series, rolling_report
 from pipeline.simulation.models import MODELS
 from pipeline.simulation.run import SimulationSpec, simulate
+from pipeline.simulation.run.sampling import STEERED_MODELS
 
 SESSIONS = 400
 HELD = 3
@@ -34,12 +38,22 @@ def rehearse() -> Iterator[str]:
     yield "an instrument's measures"
     held = held_series(close, sessions, close[:, 1], Holdings(np.full(HELD, 1.0 / HELD), "daily"))
     rolling_report(held.held.returns, held.benchmark, rows, spec, held.held)
+    setting_rows(close, np.full(HELD, 1.0 / HELD), 0.05, np.empty(HELD), np.empty(SESSIONS, dtype=np.int64))
     yield "a portfolio's measures"
     fit_many(rolling(returns, spec.window_sessions))
     yield "the tails of windows"
     for model in MODELS:
         simulate(returns, SimulationSpec(model=model, paths=100, fit_window_sessions=len(returns)), 1)
         yield f"paths of {model}"
+    for model in STEERED_MODELS:
+        shifted = SimulationSpec(model, paths=1_024, fit_window_sessions=len(returns), sampling="importance")
+        simulate(returns, shifted, 1)
+        yield f"shifted paths of {model}"
+    longer = np.tile(returns, 2)
+    panel = Panel.of([Member(np.datetime64("2000-01-01") + np.arange(len(longer) + 1), longer)])
+    panel_volatility_forecasts(panel, ForecastSpec(), [slice(None)])
+    quantile_forecasts(longer, ForecastSpec())
+    yield "forecasts"
 
 
 def main(folder: Path, parent: int) -> None:

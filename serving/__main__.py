@@ -6,6 +6,7 @@ import sys
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import load_settings
+from serving.observability.log_lines import write_json_lines
 from serving.services import SERVICES, service_named
 from serving.workers import serve
 
@@ -13,7 +14,9 @@ from serving.workers import serve
 def main(names: list[str]) -> int:
     """Serve the named services, or all; the exit code."""
     try:
-        serve([service_named(name) for name in names] or SERVICES, load_settings())
+        services = [service_named(name) for name in names] or SERVICES
+        write_json_lines([service.name for service in services])
+        serve(services, load_settings())
     except PlatformError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,6 +34,7 @@ from serving.edge.rate_limit import RateLimit, RateLimitMiddleware
 from serving.edge.refusals import Refusals
 from serving.edge.security_headers import SecurityHeadersMiddleware
 from serving.errors import add_error_handlers, problem_responses
+from serving.flags import Flags
 from serving.observability.exchanges import ExchangeMiddleware
 from serving.observability.instruments import Instruments
 from serving.response_cache import CACHED, ResponseCache, ResponseCacheMiddleware
@@ -68,6 +69,7 @@ from serving.routes import (
     portfolio_value,
     portfolios,
     prices,
+    probabilities,
     quarantine,
     scores,
     simulation_fans,
@@ -84,6 +86,7 @@ from serving.routes.simulating.desk import Desk
 from serving.services import Service, service_named
 from serving.shared_server import SharedServer
 from serving.staleness import Standings
+from serving.stored_series import HeldTexts
 from serving.upstream import ForwardedRequests, ForwardedRoutes, Upstreams, is_forwarded
 
 API = "/api/v1"
@@ -127,6 +130,7 @@ ROUTERS: tuple[tuple[str, APIRouter], ...] = (
     ("simulation", strategies.router),
     ("simulation", of_portfolio.router),
     ("forecast", forecasts.router),
+    ("forecast", probabilities.router),
     ("forecast", batches.forecasts),
     ("forecast", portfolio_forecast.router),
     ("forecast", models.router),
@@ -174,9 +178,13 @@ def create_app(service: str, settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.tokens = Tokens.of(settings)
     app.state.default_caller = LOCAL if settings.is_local else None
+    app.state.guard = require_permission
     app.state.standings = Standings()
+    app.state.texts = HeldTexts()
     app.state.shared = SharedServer.of(settings)
-    app.state.cache = ResponseCache.of(found.name, settings, app.state.shared)
+    assert settings.database_url is not None  # required above
+    app.state.flags = Flags(settings.database_url.get_secret_value())
+    app.state.cache = ResponseCache.of(found.name, settings, app.state.shared, app.state.flags)
     app.state.instruments = Instruments.of(found.name, settings, app.state.cache)
     app.state.upstreams = Upstreams(found, settings)
     simulates = found.serves("simulation") and app.state.upstreams.of("simulation") is None
@@ -241,12 +249,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     connections.open()
     if shared is not None:
         shared.open()
+    app.state.flags.open()
     cache.open()
     app.state.connections = connections
     if instruments.metrics is not None:
-        from serving.circuit_metrics import CircuitCollector  # noqa: PLC0415 - its library takes 0.1 s to import
+        from serving.state_metrics import register_states  # noqa: PLC0415 - its library takes 0.1 s to import
 
-        instruments.metrics.registry.register(CircuitCollector(app.state.upstreams, connections.pulse))
+        register_states(instruments.metrics.registry, app.state, connections)
     if simulating is not None:
         simulating.open()
     try:
@@ -256,6 +265,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await to_thread.run_sync(simulating.close)
         await app.state.upstreams.close()
         cache.close()
+        app.state.flags.close()
         if shared is not None:
             await shared.close()
         await to_thread.run_sync(connections.close)
@@ -279,7 +289,6 @@ def _include_routes(app: FastAPI, service: Service) -> None:
                 router,
                 prefix=API,
                 responses=problem_responses(401, 403, 404, 422, 503),
-                dependencies=[Depends(require_permission)],
             )
             upstream = app.state.upstreams.of(slice_name)
             if upstream is not None:

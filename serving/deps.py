@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Annotated, Any, Self
 
 import psycopg
-from fastapi import Depends, Request
+from fastapi import Request
 from psycopg import Connection, IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
@@ -25,6 +25,7 @@ from serving.callers import IDENTITY, Caller, access_of
 from serving.observability.request_ids import REQUEST_ID
 from serving.observability.tracing import step
 from serving.pulse import CONNECT_TIMEOUT_SECONDS, Pulse, WatchedConnection
+from serving.request_values import FromRequest
 from serving.routing import COMPUTES, COMPUTING
 
 POOL_SIZE = 8
@@ -106,6 +107,10 @@ class Connections:
         self.pulse.close()
         self._pool.close()
         self._computing_pool.close()
+
+    def pool_stats(self) -> dict[str, dict[str, int]]:
+        """What the pools count, by their names; a count that is 0 may be missing."""
+        return {"requests": self._pool.get_stats(), "computing": self._computing_pool.get_stats()}
 
     @contextmanager
     def reading(self, *, as_known: bool = False) -> Iterator[Connection]:
@@ -239,7 +244,7 @@ def _check(connection: WatchedConnection) -> None:
         ConnectionPool.check_connection(connection)
 
 
-async def connections_of(request: Request) -> Connections:
+def connections_of(request: Request) -> Connections:
     """The connections of the running service, in the name of who asks."""
     state = request.app.state
     connections: Connections = state.connections
@@ -247,5 +252,5 @@ async def connections_of(request: Request) -> Connections:
     return connections.of(request.scope.get(IDENTITY, state.default_caller), client)
 
 
-Database = Annotated[Connections, Depends(connections_of)]
+Database = Annotated[Connections, FromRequest(connections_of)]
 """Parameter of a route that reads or writes."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import wraps
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import HTTPException, Request, Response
@@ -19,11 +19,13 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from pipeline.base.errors import DatabaseError
+from pipeline.base.flags import Flag
 from pipeline.store.served_series import ServedSeries
 from serving.answers import Collection, Resource, Row, WarningOut
 from serving.answers.formats import MEDIA_TYPES, Format, format_for
 from serving.answers.tables import encoded
 from serving.inputs import TableQuery, WindowQuery
+from serving.signatures import signature_of, types_of, with_parameters
 from serving.staleness import Standing, Standings, now
 from serving.stored_series import stored_series_of, written_around
 
@@ -57,7 +59,8 @@ def finished(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     def finish(**values: Any) -> Any:
         request, response = messages.taken_from(values)
         asked, wanted = _wanted(values, request)
-        whole = stored.whole(values) if stored is not None and wanted == "json" else None
+        passes = stored is not None and wanted == "json" and request.app.state.flags.is_on(Flag.STORED_SERIES)
+        whole = stored.whole(values, request.app.state.texts) if stored is not None and passes else None
         return _finished(whole or endpoint(**values), asked, wanted, request, response)
 
     @wraps(endpoint)
@@ -76,20 +79,15 @@ class _Messages:
     """The parameters by which FastAPI hands over the request and the headers of the answer: one of each at most."""
 
     def __init__(self, endpoint: Callable[..., Any]) -> None:
-        hints = get_type_hints(endpoint)
-        own = {kind: name for name, kind in hints.items() if kind in (Request, Response) and name != "return"}
+        signature = signature_of(endpoint)
+        own = {kind: name for name, kind in types_of(signature).items() if kind in (Request, Response)}
         self._request = own.get(Request, "finishing_request")
         self._response = own.get(Response, "finishing_response")
-        self._added = {self._request: Request, self._response: Response}
+        added: dict[str, type] = {self._request: Request, self._response: Response}
         for name in own.values():
-            del self._added[name]
-        given = inspect.signature(endpoint)
-        kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in given.parameters.values()]
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
-            for name, kind in self._added.items()
-        ]
-        self.signature = given.replace(parameters=[*kept, *added])
+            del added[name]
+        self._added = tuple(added)
+        self.signature = with_parameters(signature, added)
 
     def taken_from(self, values: dict[str, Any]) -> tuple[Request, Response]:
         """Both, of which the route keeps those that it asked for."""
@@ -100,16 +98,15 @@ class _Messages:
 
 
 def _answers_of(endpoint: Callable[..., Any]) -> list[type[BaseModel]]:
-    found = get_type_hints(endpoint).get("return")
+    found = signature_of(endpoint).return_annotation
     return [kind for kind in (found, *get_args(found)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _asks_format(endpoint: Callable[..., Any]) -> bool:
-    hints = get_type_hints(endpoint)
-    hints.pop("return", None)
     if not any(issubclass(model, Collection) for model in _answers_of(endpoint)):
         return False
-    return any(isinstance(kind, type) and issubclass(kind, TableQuery) for kind in hints.values())
+    kinds = types_of(signature_of(endpoint)).values()
+    return any(isinstance(kind, type) and issubclass(kind, TableQuery) for kind in kinds)
 
 
 def _wanted(values: Mapping[str, Any], request: Request) -> tuple[TableQuery | None, Format]:

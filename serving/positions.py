@@ -11,7 +11,7 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, model_va
 from pydantic_core import PydanticCustomError
 
 from pipeline.base.errors import InvalidInputError
-from pipeline.base.types import FloatArray, Rebalancing
+from pipeline.base.types import FloatArray, Policy, Rebalancing
 from pipeline.store.corporate_actions import read_growth
 from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.instruments import Instrument, find_instruments
@@ -19,7 +19,14 @@ from pipeline.store.portfolios import growth_on
 from serving.inputs import Symbol
 
 MAXIMUM_POSITIONS = 500
+WEIGHTS_NEED = "target weights need daily, monthly, quarterly or drift_band"
+POLICY_NEEDS_BAND = (
+    "rebalancing drift_band needs one; give the fraction of value by which a weight may leave its target, such as 0.05"
+)
+BAND_NEEDS_POLICY = "only rebalancing drift_band has one; leave it out, or give that policy"
 Quantity = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-1e12, le=1e12)]
+DriftBand = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
+BAND_MEANING = "Of drift_band: fraction of value by which a weight may leave its target; null for every other policy."
 Weight = Annotated[float, Strict(), AllowInfNan(False), Field(ge=-100, le=100)]
 
 
@@ -46,7 +53,9 @@ class PositionIn(BaseModel):
         return amount
 
 
-def require_consistency(positions: Sequence[PositionIn], rebalancing: Rebalancing | None) -> None:
+def require_consistency(
+    positions: Sequence[PositionIn], rebalancing: Rebalancing | None, drift_band: float | None = None
+) -> None:
     """Refuse positions that do not go together, or not with the policy.
 
     Raises
@@ -68,7 +77,65 @@ def require_consistency(positions: Sequence[PositionIn], rebalancing: Rebalancin
     if weighted == {False} and rebalancing not in (None, "buy_and_hold"):
         raise PydanticCustomError("rebalancing", "rebalancing: quantities are held; leave it out or buy_and_hold")
     if weighted == {True} and rebalancing in (None, "buy_and_hold"):
-        raise PydanticCustomError("rebalancing", "rebalancing: target weights need daily, monthly or quarterly")
+        raise PydanticCustomError("rebalancing", f"rebalancing: {WEIGHTS_NEED}")
+    require_band(rebalancing, drift_band)
+
+
+def require_band(rebalancing: Rebalancing | None, drift_band: float | None) -> None:
+    """Refuse a drift band without its policy, and the policy without a band.
+
+    Raises
+    ------
+    PydanticCustomError
+        Naming the field.
+    """
+    if rebalancing == "drift_band" and drift_band is None:
+        raise PydanticCustomError("drift_band", f"drift_band: {POLICY_NEEDS_BAND}")
+    if rebalancing != "drift_band" and drift_band is not None:
+        raise PydanticCustomError("drift_band", f"drift_band: {BAND_NEEDS_POLICY}")
+
+
+def require_replaceable(
+    positions: Sequence[PositionIn], rebalancing: Rebalancing | None, drift_band: float | None
+) -> None:
+    """As `require_consistency`, of positions whose policy may be left out to keep that of before, not known here."""
+    is_kept = rebalancing is None and positions[0].target_weight is not None
+    require_consistency(positions, "daily" if is_kept else rebalancing, None if is_kept else drift_band)
+
+
+def policy_after(
+    positions: Sequence[PositionIn], rebalancing: Rebalancing | None, drift_band: float | None, before: Policy
+) -> Policy:
+    """The policy of positions that take the place of others; what is left out is kept.
+
+    Raises
+    ------
+    InvalidInputError
+        If target weights need a policy, or the drift band one, that was not there before.
+    """
+    if positions[0].quantity is not None:
+        return Policy("buy_and_hold")
+    if rebalancing is not None:
+        return Policy(rebalancing, drift_band)
+    if before.rebalancing == "buy_and_hold":
+        raise InvalidInputError(f"rebalancing: {WEIGHTS_NEED}", "Give it beside the positions.")
+    return before if drift_band is None else with_band(before, drift_band)
+
+
+def with_band(before: Policy, drift_band: float) -> Policy:
+    """The policy with another band.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has none.
+    """
+    if before.rebalancing != "drift_band":
+        raise InvalidInputError(
+            f"drift_band: the portfolio's rebalancing is {before.rebalancing}, which has none",
+            "Leave it out, or give rebalancing drift_band beside it.",
+        )
+    return Policy("drift_band", drift_band)
 
 
 def amounts_of(positions: Sequence[PositionIn]) -> FloatArray:

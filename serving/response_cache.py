@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.base.flags import Flag
 from pipeline.base.settings import Settings
 from pipeline.store.engine import redacted
 from serving.caching.answers import Answer, Header, Memory
@@ -19,6 +20,7 @@ from serving.caching.conditional import is_current
 from serving.caching.keys import Key, key_of
 from serving.caching.shared import SharedCache
 from serving.caching.versions import DataVersion
+from serving.flags import Flags
 from serving.routing import ROUTE, route_of
 from serving.shared_server import SharedServer
 
@@ -55,16 +57,19 @@ class ResponseCache:
         Answers in this process.
     shared
         Answers that services share, if there is a server for them.
+    flags
+        Whether it is used.
     """
 
-    def __init__(self, version: DataVersion, memory: Memory, shared: SharedCache | None) -> None:
+    def __init__(self, version: DataVersion, memory: Memory, shared: SharedCache | None, flags: Flags) -> None:
         self.version = version
         self.memory = memory
         self.shared = shared
+        self.flags = flags
         self.counts = CacheCounts()
 
     @classmethod
-    def of(cls, service: str, settings: Settings, server: SharedServer | None) -> ResponseCache:
+    def of(cls, service: str, settings: Settings, server: SharedServer | None, flags: Flags) -> ResponseCache:
         """The cache of a service, as the settings want it; `open` starts it, and whoever made the server that one."""
         assert settings.database_url is not None  # required before
         url = settings.database_url.get_secret_value()
@@ -74,7 +79,7 @@ class ResponseCache:
             database = blake2b(redacted(url).encode(), digest_size=6).hexdigest()
             namespace = f"fintech:{settings.app_version}:{service}:{database}:"
             shared = SharedCache(server, namespace)
-        return cls(DataVersion(url), memory, shared)
+        return cls(DataVersion(url), memory, shared, flags)
 
     def open(self) -> None:
         """Start; called in the service's loop."""
@@ -90,7 +95,7 @@ class ResponseCache:
 
     async def from_shared(self, key: Key) -> Answer | None:
         """The answer that another service has kept, or this one before it was restarted."""
-        if self.shared is None:
+        if self.shared is None or not self.flags.is_on(Flag.SHARED_ANSWERS):
             return None
         packed = await self.shared.get(key.digest())
         answer = Answer.unpacked(packed) if packed is not None else None
@@ -103,7 +108,7 @@ class ResponseCache:
         """Keep an answer, if it may be kept."""
         if self.memory.takes(answer):
             self.memory.put(key, answer)
-            if self.shared is not None:
+            if self.shared is not None and self.flags.is_on(Flag.SHARED_ANSWERS):
                 self.shared.put(key.digest(), answer.packed(), self.memory.seconds)
 
 
@@ -153,7 +158,7 @@ class ResponseCacheMiddleware:
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         version = self._cache.version.fresh() or await self._cache.newest_version()
-        key = key_of(scope, version) if version is not None else None
+        key = key_of(scope, version + self._cache.flags.mark) if version is not None else None
         answer = self._cache.memory.get(key) if key is not None else None
         how = _HIT
         if answer is not None:

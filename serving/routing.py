@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import cache, partial, wraps
 from inspect import iscoroutinefunction
@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
+from fastapi import Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import compile_path
 from starlette.types import Scope
 
+from serving.cores import use_all_cores
 from serving.finishing import documented, finished
+from serving.request_values import with_request_values
 
 ROUTE = "fintech.route"
 """Key of the scope for the template of the route, where something other than routing knows it."""
@@ -91,7 +94,17 @@ class ThreadedRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         _finish(options, endpoint)
         run = compute if computes(endpoint) else asyncio.to_thread
-        super().__init__(path, _threaded(finished(endpoint), run), **options)
+        super().__init__(path, _threaded(with_request_values(finished(endpoint)), run), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request that the application's guard lets pass, before anything else of it is looked at."""
+        answer = super().get_route_handler()
+
+        async def answer_guarded(request: Request) -> Response:
+            request.app.state.guard(request)
+            return await answer(request)
+
+        return answer_guarded
 
 
 class ComputingRoute(ThreadedRoute):
@@ -121,9 +134,14 @@ async def compute(function: Callable[..., Made], **values: Any) -> Made:
     """Run a function behind the bulkhead: in one of the threads, and with connections, of what computes."""
     marked = COMPUTES.set(True)  # in the context of this request, which the thread takes over
     try:
-        return await to_thread.run_sync(partial(function, **values), limiter=_computing_threads())
+        return await to_thread.run_sync(partial(_compute_freely, function, values), limiter=_computing_threads())
     finally:
         COMPUTES.reset(marked)  # what else the request does is as small as any reading
+
+
+def _compute_freely(function: Callable[..., Made], values: dict[str, Any]) -> Made:
+    use_all_cores()
+    return function(**values)
 
 
 def _computing_threads() -> CapacityLimiter:

@@ -22,6 +22,7 @@ from pipeline.store.fx_rates import FX_RATE, FX_RATES
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.interest_rates import INTEREST_RATE, INTEREST_RATES
 from pipeline.store.prices import PRICE, PRICES
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.providers import read_named_notices
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
@@ -63,6 +64,7 @@ DATASETS = {
     "instrument_risk": Dataset(INSTRUMENT_RISK, "instrument_risk"),
     "volatility_forecast": Dataset(VOLATILITY_FORECAST, "volatility_forecast"),
     "quantile_forecast": Dataset(QUANTILE_FORECAST, "quantile_forecast"),
+    "probability_forecast": Dataset(PROBABILITY_FORECAST, "probability_forecast"),
     "portfolio_risk": Dataset(PRICE, "portfolio_risk"),
     "portfolio_tail": Dataset(PRICE, "portfolio_tail"),
     "portfolio_simulation": Dataset(PRICE, "portfolio_simulation"),

@@ -6,9 +6,11 @@ somebody asks, by the same model as around rows that were read; both ways give t
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from threading import Lock
 from typing import Any, TypeVar
 
 from fastapi import Response
@@ -20,8 +22,11 @@ from serving.caching.conditional import entity_tag
 from serving.inputs import TableQuery, WindowQuery
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-Read = Callable[[Connection, str, str, int], ServedSeries | None]
-"""Of a resource, a subject and most rows; None if they have to be read as rows."""
+Read = Callable[[Connection, str, str, int, Mapping[bytes, bytes]], ServedSeries | None]
+"""Of a resource, a subject, most rows and the texts that are held; None if they have to be read as rows."""
+
+HELD_BYTES = 32 << 20
+"""Of texts in a process: some twenty series of thirty years."""
 
 HEAVY_ROWS = 1_000
 """Fewer are read as rows: most that ask for so few want the newest of a long series, which is not stored as such."""
@@ -29,6 +34,46 @@ HEAVY_ROWS = 1_000
 _UNFILTERED = frozenset({"limit", "format"})
 _OPENING = b'{"data":['
 """Of every collection: the rows come first."""
+
+
+class HeldTexts:
+    """The texts of the series that were asked for last, so that Postgres sends a text once.
+
+    It is asked each time which texts make up a series, and told by their digests which of them are here. After a new
+    session that is all of them but the year's.
+
+    Parameters
+    ----------
+    most_bytes
+        Of all texts together.
+    """
+
+    def __init__(self, most_bytes: int = HELD_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._texts: OrderedDict[tuple[str, str], Mapping[bytes, bytes]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, resource: str, subject: str) -> Mapping[bytes, bytes]:
+        """Digest → text of a series."""
+        return self._texts.get((resource, subject), {})
+
+    def keep(self, resource: str, subject: str, series: ServedSeries) -> None:
+        """Hold the texts of a series instead of what was held of it; those not asked for longest make room."""
+        texts = dict(zip(series.digests, series.bodies, strict=True))
+        with self._lock:
+            self._drop((resource, subject))
+            self._texts[resource, subject] = texts
+            self._bytes += _size(texts)
+            while self._bytes > self._most_bytes:
+                self._drop(next(iter(self._texts)))
+
+    def _drop(self, name: tuple[str, str]) -> None:
+        self._bytes -= _size(self._texts.pop(name, {}))
+
+
+def _size(texts: Mapping[bytes, bytes]) -> int:
+    return sum(map(len, texts.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +97,24 @@ class StoredSeries:
     subject: str
     read: Read
 
-    def whole(self, values: Mapping[str, Any]) -> Collection[Any] | None:
+    def whole(self, values: Mapping[str, Any], texts: HeldTexts) -> Collection[Any] | None:
         """The answer with the series in the place of its rows, if all of it is asked for and it is stored; else None.
 
         Parameters
         ----------
         values
             Of the route's parameters, of which ``query`` and ``database`` are two.
+        texts
+            Those of this service.
         """
-        query, database = values["query"], values["database"]
+        query, database, subject = values["query"], values["database"], values[self.subject]
         if not _is_of_everything(query):
             return None
         with database.reading_once() as connection:
-            found = self.read(connection, self.resource, values[self.subject], query.limit)
+            found = self.read(connection, self.resource, subject, query.limit, texts.of(self.resource, subject))
             if found is None:
                 return None
+            texts.keep(self.resource, subject, found)
             given: dict[str, Any] = {"data": found, "notice": database.notice(connection), "next_cursor": None}
             return self.answer.model_construct(**given)
 

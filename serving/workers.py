@@ -29,7 +29,9 @@ from pipeline.base.errors import ConfigurationError, PlatformError
 from pipeline.base.settings import Settings, load_settings
 from serving import server
 from serving.app import create_app
+from serving.cores import settle_on_core
 from serving.edge.rates import rate_of
+from serving.observability.log_lines import write_json_lines
 from serving.services import Service
 
 if TYPE_CHECKING:
@@ -264,7 +266,9 @@ def main(arguments: Sequence[str]) -> int:
             os.write(int(tell), b"1")
         os.close(int(tell))
 
+    settle_on_core(int(number))
     settings = load_settings()
+    write_json_lines(names)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors.split(",")]
     try:
         apps = [create_app(name, settings) for name in names]

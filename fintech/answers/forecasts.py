@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fintech.answers.records import Answer, Record, each, table
 from fintech.series import Columns, Series, columns_of, frame
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 VOLATILITY = columns_of(VOLATILITY_FORECAST, "instrument_id")
 QUANTILES = columns_of(QUANTILE_FORECAST, "instrument_id")
+PROBABILITIES: Columns = {
+    **columns_of(PROBABILITY_FORECAST, "instrument_id"),
+    **each("float", "positive_relative_loss", "rank_relative_loss"),
+    **each("text", "positive_record", "rank_record"),
+}
 MODELS: Columns = {
     **each("text", "name", "target", "version"),
     "is_champion": "truth",

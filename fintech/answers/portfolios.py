@@ -12,7 +12,11 @@ from pipeline.base.types import Rebalancing
 if TYPE_CHECKING:
     import pandas as pd
 
-PORTFOLIOS: Columns = each("int", "id") | each("text", "slug", "name", "base_currency", "rebalancing")
+PORTFOLIOS: Columns = {
+    "id": "int",
+    **each("text", "slug", "name", "base_currency", "rebalancing"),
+    "drift_band": "float",
+}
 TRANSACTIONS: Columns = {
     "trade_date": "date",
     "id": "int",
@@ -56,6 +60,7 @@ class Holdings(Record):
     name: str
     base_currency: str
     rebalancing: Rebalancing
+    drift_band: float | None = None
     created_at: datetime
     benchmark: str | None = None
     keeps_book: bool = False

@@ -61,6 +61,16 @@ class StoredFan(Fan, Answer):
         return fan_frame(self, self.told)
 
 
+class Contribution(Record):
+    """What a position adds to the gain and to the expected shortfall; without a symbol, what trades cost."""
+
+    symbol: str | None
+    gain_mean: float
+    gain_mean_error: float
+    es_975: float
+    es_975_error: float
+
+
 class SimulatedFigures(Record):
     """A simulated distribution; losses are positive fractions of value."""
 
@@ -80,6 +90,13 @@ class SimulatedFigures(Record):
     fan: Fan
     probability_of_goal: dict[str, float] | None
     probability_of_ruin: dict[str, float] | None
+    probability_of_wealth: dict[str, float] | None = None
+    drawdown: dict[str, tuple[float, ...]] | None = None
+    wealth_mean: float | None = None
+    cost_mean: float | None = None
+    depletion: dict[str, float] | None = None
+    contributions: tuple[Contribution, ...] | None = None
+    sampling: str = "plain"
 
 
 class Simulated(SimulatedFigures, Answer):

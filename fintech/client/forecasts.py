@@ -7,6 +7,7 @@ from typing import Any
 
 from fintech.answers.forecasts import (
     MODELS,
+    PROBABILITIES,
     QUANTILES,
     SCORES,
     VOLATILITY,
@@ -51,6 +52,13 @@ class Forecasting(Requests):
     ) -> Series:
         """Distributions that models expected of an instrument: a row a session, model and horizon."""
         return self._series(f"/instruments/{part(symbol)}/forecasts/quantiles", QUANTILES, window(start, end, limit))
+
+    def probability_forecasts(
+        self, symbol: str, *, start: Day | None = None, end: Day | None = None, limit: Limit = None
+    ) -> Series:
+        """Chances of a positive return and of its rank, each with its record: a row a session and model."""
+        path = f"/instruments/{part(symbol)}/forecasts/probabilities"
+        return self._series(path, PROBABILITIES, window(start, end, limit))
 
     def volatility_forecasts_of(
         self, symbols: Sequence[str], *, start: Day | None = None, end: Day | None = None

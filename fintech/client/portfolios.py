@@ -46,25 +46,28 @@ class Portfolios(Requests):
         """The portfolio of an id or slug."""
         return _portfolio(self._ask("GET", _path(reference)))
 
-    def create_portfolio(
+    def create_portfolio(  # noqa: PLR0913 - a field each
         self,
         name: str,
         positions: Positions | None = None,
         *,
         slug: str | None = None,
         rebalancing: Rebalancing | None = None,
+        drift_band: float | None = None,
         base_currency: str | None = None,
         benchmark: str | None = None,
         shared: bool | None = None,
     ) -> Portfolio:
         """Store a portfolio of quantities, which are held, or of target weights, which `rebalancing` restores.
 
-        One without `positions` keeps a book: `record_transactions` says what it holds.
+        ``drift_band`` restores them at a close at which a weight is further than `drift_band` from its target. A
+        portfolio without `positions` keeps a book: `record_transactions` says what it holds.
         """
         fields = {
             "name": name,
             "slug": slug,
             "rebalancing": rebalancing,
+            "drift_band": drift_band,
             "base_currency": base_currency,
             "benchmark": benchmark,
             "shared": shared,
@@ -73,9 +76,12 @@ class Portfolios(Requests):
         return _portfolio(self._posted("/portfolios", given(fields)))
 
     def change_portfolio(
-        self, reference: str | int, *, known: Portfolio | None = None, **changes: str | None
+        self, reference: str | int, *, known: Portfolio | None = None, **changes: str | float | None
     ) -> Portfolio:
-        """Set ``name``, ``slug``, ``benchmark`` or ``rebalancing``; None takes a slug or a benchmark away."""
+        """Set ``name``, ``slug``, ``benchmark``, ``rebalancing`` or ``drift_band``.
+
+        None takes a slug or a benchmark away.
+        """
         return _portfolio(self._ask("PATCH", _path(reference), body=changes, headers=_if_match(known)))
 
     def replace_positions(
@@ -84,10 +90,11 @@ class Portfolios(Requests):
         positions: Positions,
         *,
         rebalancing: Rebalancing | None = None,
+        drift_band: float | None = None,
         known: Portfolio | None = None,
     ) -> Portfolio:
         """Replace all positions of a portfolio that keeps no book."""
-        body = given({"positions": _parts(positions), "rebalancing": rebalancing})
+        body = given({"positions": _parts(positions), "rebalancing": rebalancing, "drift_band": drift_band})
         path = f"{_path(reference)}/positions"
         return _portfolio(self._ask("PUT", path, body=body, headers=_if_match(known)))
 

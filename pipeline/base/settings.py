@@ -21,9 +21,13 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 Environment = Literal["local", "staging", "production"]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 """As libpq names them; only the last two know whom they talk to."""
-_HTTP_ADDRESS = r"^https?://[A-Za-z0-9._\[\]:-]+/?$"
-HttpAddress = Annotated[str, StringConstraints(pattern=_HTTP_ADDRESS)]
+_HTTP_HOST = r"^https?://[A-Za-z0-9._\[\]:-]+"
+HttpAddress = Annotated[str, StringConstraints(pattern=f"{_HTTP_HOST}/?$")]
 """Scheme, host and port, without path, user or password."""
+PagesAddress = Annotated[str, StringConstraints(pattern=rf"{_HTTP_HOST}(/[A-Za-z0-9._-]+)*/?$")]
+"""The same, with a path."""
+SchedulerAddress = Annotated[str, StringConstraints(pattern=r"^(tcp|tls)://[A-Za-z0-9._\[\]:-]+:[0-9]{1,5}$")]
+"""Of Dask's scheduler."""
 
 
 class Settings(BaseSettings):
@@ -44,8 +48,13 @@ class Settings(BaseSettings):
     tiingo_api_key: SecretStr | None = Field(None, validation_alias="TIINGO_API_KEY")
     fred_api_key: SecretStr | None = Field(None, validation_alias="FRED_API_KEY")
     alert_webhook_url: SecretStr | None = Field(None, validation_alias="FINTECH_ALERT_WEBHOOK_URL")
+    alert_format: Literal["json", "slack", "pagerduty"] = Field("json", validation_alias="FINTECH_ALERT_FORMAT")
+    alert_routing_key: SecretStr | None = Field(None, validation_alias="FINTECH_ALERT_ROUTING_KEY")
     costly_strategies_since: date = Field(date(2018, 1, 1), validation_alias="FINTECH_COSTLY_STRATEGIES_SINCE")
+    event_log_days: int = Field(90, ge=7, le=36_500, validation_alias="FINTECH_EVENT_LOG_DAYS")
+    audit_days: int | None = Field(None, ge=30, le=36_500, validation_alias="FINTECH_AUDIT_DAYS")
     public_url: HttpAddress | None = Field(None, validation_alias="FINTECH_PUBLIC_URL")
+    dagster_url: PagesAddress | None = Field(None, validation_alias="FINTECH_DAGSTER_URL")
     port_offset: int = Field(0, ge=0, le=50_000, validation_alias="FINTECH_PORT_OFFSET")
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="DAGSTER_DATABASE_URL")
@@ -64,6 +73,7 @@ class Settings(BaseSettings):
     access_log: bool = Field(True, validation_alias="FINTECH_ACCESS_LOG")
     metrics: bool = Field(True, validation_alias="FINTECH_METRICS")
     simulation_workers: int = Field(1, ge=0, le=64, validation_alias="FINTECH_SIMULATION_WORKERS")
+    simulation_scheduler: SchedulerAddress | None = Field(None, validation_alias="SIMULATION_SCHEDULER")
     workers: int = Field(1, ge=1, le=64, validation_alias="FINTECH_WORKERS")
     cache_mib: int = Field(32, ge=0, le=65_536, validation_alias="FINTECH_CACHE_MIB")
     cache_seconds: float = Field(300.0, gt=0, allow_inf_nan=False, validation_alias="FINTECH_CACHE_SECONDS")
@@ -74,6 +84,7 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     trace_ratio: float = Field(0.01, ge=0, le=1, validation_alias="OTEL_TRACES_SAMPLER_ARG")
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN")
+    current_image: str | None = Field(None, validation_alias="DAGSTER_CURRENT_IMAGE")
 
     @field_validator("symbols", "trusted_proxies", "cors_origins", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,38 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 DateArray: TypeAlias = NDArray[np.datetime64]
 """``datetime64[D]``: exchange sessions."""
 
-Rebalancing: TypeAlias = Literal["daily", "monthly", "quarterly", "buy_and_hold"]
+Rebalancing: TypeAlias = Literal["daily", "monthly", "quarterly", "buy_and_hold", "drift_band"]
 """When a simulated or stored portfolio returns to its target weights."""
 
-REBALANCING_POLICIES: tuple[Rebalancing, ...] = ("daily", "monthly", "quarterly", "buy_and_hold")
+REBALANCING_POLICIES: tuple[Rebalancing, ...] = ("daily", "monthly", "quarterly", "buy_and_hold", "drift_band")
+
+
+class Policy(NamedTuple):
+    """When a portfolio returns to its target weights, and with a drift band by what.
+
+    Parameters
+    ----------
+    drift_band
+        Fraction of value by which a weight may leave its target; None for every other policy.
+    """
+
+    rebalancing: Rebalancing
+    drift_band: float | None = None
+
+
+class SetUnits(NamedTuple):
+    """What a portfolio with a drift band holds, as it was set before prices that are read begin.
+
+    Parameters
+    ----------
+    sessions
+        (k,) ascending.
+    units
+        (k, n) held from the close of each on, per unit of the value at which they were set.
+    """
+
+    sessions: DateArray
+    units: FloatArray
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -13,6 +13,8 @@ from pipeline.market_data.assets import fx, instruments, interest_rates, no_inte
 from pipeline.market_data.assets.decisions import quarantine_decided
 from pipeline.market_data.assets.resources import ProviderResource
 from pipeline.market_data.assets.retention import every_night
+from pipeline.orchestration.alerts_resource import AlertsResource
+from pipeline.orchestration.alerts_sensors import SENSORS
 from pipeline.orchestration.automation import AFTER_CLOSE_CRON
 from pipeline.orchestration.locations import assemble
 from pipeline.orchestration.partitions import range_tags
@@ -65,10 +67,10 @@ def build_definitions(overrides: Overrides | None = None) -> dg.Definitions:
     return assemble(
         "market_data",
         [instruments, prices, fx, interest_rates if settings.interest_provider else no_interest_rates],
-        {"database": production_database(), **chosen_providers(settings)},
+        {"database": production_database(), "alerts": AlertsResource(), **chosen_providers(settings)},
         overrides,
         schedules=[after_new_york_close, every_night],
-        sensors=[quarantine_decided],
+        sensors=[quarantine_decided, *SENSORS],
     )
 
 

@@ -11,15 +11,18 @@ from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 AFTER_CLOSE_CRON = "0 18 * * 1-5"
 """Two hours after the close, when end-of-day prices have settled."""
 
-# Read again every day and seldom different, and every month depends on them: here only a change counts, which the
-# asset tells by its data version. Other inputs count with every materialisation.
-_INSTRUMENTS = dg.AssetSelection.assets("instruments")
+# Made again and seldom different: instruments every day, of which every month depends on them; units of drift bands
+# after every price, for all months from it on. Here only a change counts, which the asset tells by its data version.
+# Other inputs count with every materialisation.
+_UNITS = dg.AssetSelection.assets("portfolio_units")
+_SELDOM_DIFFERENT = dg.AssetSelection.assets("instruments") | _UNITS
 _INPUTS_CHANGED = dg.AutomationCondition.any_deps_updated().ignore(
-    _INSTRUMENTS
-) | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).allow(_INSTRUMENTS)
+    _SELDOM_DIFFERENT
+) | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).allow(_SELDOM_DIFFERENT)
 
-# Risk-free rates are optional, and those of old months may never be read: what is not there holds nothing back.
-_INPUTS_MISSING = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("interest_rates"))
+# Risk-free rates are optional, and those of old months may never be read; without a drift band no units are needed,
+# and with one they are named as missing. What is not there holds nothing back.
+_INPUTS_MISSING = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("interest_rates") | _UNITS)
 
 # Dagster's `eager` looks at the latest month alone; released rows, late corrections and new portfolios change others.
 # What is missing when a condition is first evaluated counts as handled, so a first deployment asks for nothing. The
@@ -31,7 +34,7 @@ AS_INPUTS_CHANGE = (
     .without(dg.AutomationCondition.in_latest_time_window())
     .replace("any_deps_updated", _INPUTS_CHANGED)
     .replace("any_deps_missing", _INPUTS_MISSING)
-    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    & dg.AutomationCondition.all_deps_blocking_checks_passed().ignore(_UNITS)
 ).with_label("eager for every month, once blocking checks of the inputs have passed")
 
 FRESH_EVERY_SESSION = dg.FreshnessPolicy.cron(

@@ -105,6 +105,8 @@ class TableAsset:
         How its rows are written, where the table has a read model that changes with it.
     series
         What the API passes through of it as finished JSON, made anew in the transaction of the rows.
+    data_version
+        Of the rows of a run, for an input of which only a change counts; without it every materialisation does.
     """
 
     table: Table
@@ -120,6 +122,7 @@ class TableAsset:
     pool: str | None = None
     replace: Callable[[Write, Columns, MonthRange], WriteOutcome] | None = None
     series: SeriesKind | None = None
+    data_version: Callable[[Columns], str] | None = None
 
     def __call__(self, compute: Callable[..., Columns | Produced]) -> dg.AssetsDefinition:
         """Make the Dagster asset of a function ``(write, months, resources) -> rows``."""
@@ -201,7 +204,9 @@ def _define(declared: TableAsset, compute: Callable[..., Columns | Produced]) ->
         page |= {SECONDS_METADATA: round(time.perf_counter() - started, 3)}
         _describe_partitions(context, declared, produced, months)
         yield from (check.result for check in checks)
-        yield dg.MaterializeResult(metadata=page)
+        version_of = declared.data_version
+        made = None if version_of is None else dg.DataVersion(version_of(produced.rows))
+        yield dg.MaterializeResult(metadata=page, data_version=made)
 
     asset: dg.AssetsDefinition = table_asset
     return asset

@@ -15,7 +15,7 @@ from pipeline.store.binary_copy import POSTGRES_EPOCH
 from pipeline.store.schema import METADATA, SESSIONS, WRITER, Unit, column, key, writer
 
 LOSS_UNIT = Unit("loss of its kind; lower is better")
-SQUARED_VARIANCE = Unit("squared variance per year", minimum=0)
+SQUARED_ERROR = Unit("squared variance per year, or squared probability", minimum=0)
 
 FORECAST_SCORES = "forecast_scores"
 """Asset key."""
@@ -26,20 +26,35 @@ FORECAST_SCORE = Table(
     key("instrument_id", Integer(), "Instrument."),
     key("month", Date(), "First day of the month in which the horizons end."),
     key("model", Text(), "Forecast model."),
-    key("kind", Text(), "variance, quantile_0.01 and other levels, es_0.01 and es_0.025."),
+    key(
+        "kind",
+        Text(),
+        "variance, quantile_0.01 and other levels, es_0.01 and es_0.025, probability_positive, rank_quintiles.",
+    ),
     key("horizon_sessions", SmallInteger(), "Sessions ahead."),
-    column("baseline", Text(), "Naive forecast beside it: ewma, for ewma constant, or historical.", nullable=False),
+    column(
+        "baseline",
+        Text(),
+        "Naive forecast beside it: ewma, for ewma constant, historical, or frequency.",
+        nullable=False,
+    ),
     column("forecasts", SmallInteger(), "Forecasts whose horizon ended in the month.", SESSIONS, nullable=False),
     column(
         "loss",
         Double(),
-        "Mean loss: QLIKE of a variance, tick loss of a quantile, Fissler-Ziegel loss of a shortfall.",
+        "Mean loss: QLIKE of a variance, tick loss of a quantile, Fissler-Ziegel loss of a shortfall,"
+        " log loss of a probability, ranked probability score of quintiles.",
         LOSS_UNIT,
         nullable=False,
     ),
     column("baseline_loss", Double(), "The same of the naive forecast.", LOSS_UNIT, nullable=False),
-    column("squared_error", Double(), "Mean squared error of the annual variance; variances only.", SQUARED_VARIANCE),
-    column("baseline_squared_error", Double(), "The same of the naive forecast.", SQUARED_VARIANCE),
+    column(
+        "squared_error",
+        Double(),
+        "Mean squared error of the annual variance, or Brier score of a probability.",
+        SQUARED_ERROR,
+    ),
+    column("baseline_squared_error", Double(), "The same of the naive forecast.", SQUARED_ERROR),
     column("hits", SmallInteger(), "Returns below their quantile; 0 for other kinds.", SESSIONS, nullable=False),
     column("hit_bits", Integer(), "Which they were: bit 0 is the first forecast of the month.", nullable=False),
     writer(),

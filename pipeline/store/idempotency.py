@@ -28,7 +28,12 @@ IDEMPOTENT_REQUEST = Table(
     METADATA,
     key("caller", Text(), "Digest of who asked."),
     key("key", Text(), "What the caller calls the request."),
-    column("request", LargeBinary(), "SHA-256 of method, address and body.", nullable=False),
+    column(
+        "request",
+        LargeBinary(),
+        "HMAC-SHA-256 of method, address and body, under a key of the installation.",
+        nullable=False,
+    ),
     column("attempt", Uuid(), "Whoever carries it out; another one may take over.", nullable=False),
     column(
         "state",

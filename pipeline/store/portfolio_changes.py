@@ -8,12 +8,12 @@ from typing import Literal
 from psycopg import Connection, sql
 from psycopg.errors import UniqueViolation
 
-from pipeline.base.types import Rebalancing
+from pipeline.base.types import Policy
 from pipeline.store import materializations
 from pipeline.store.portfolios import PORTFOLIOS_INPUT, Position, insert_positions, slug_taken
 
-Changed = Literal["slug", "name", "benchmark_id", "rebalancing"]
-COMPUTED_FROM: frozenset[Changed] = frozenset({"benchmark_id", "rebalancing"})
+Changed = Literal["slug", "name", "benchmark_id", "rebalancing", "drift_band"]
+COMPUTED_FROM: frozenset[Changed] = frozenset({"benchmark_id", "rebalancing", "drift_band"})
 """Columns that results depend on; a new name makes none of them wrong."""
 
 
@@ -50,13 +50,14 @@ def change_portfolio(connection: Connection, portfolio_id: int, values: Mapping[
 
 
 def replace_positions(
-    connection: Connection, portfolio_id: int, positions: Collection[Position], rebalancing: Rebalancing
+    connection: Connection, portfolio_id: int, positions: Collection[Position], policy: Policy
 ) -> None:
     """Put stated positions in the place of those before; quantities count in the units of today."""
     connection.execute("DELETE FROM position WHERE portfolio_id = %s", [portfolio_id])
     insert_positions(connection, portfolio_id, positions)
     connection.execute(
-        "UPDATE portfolio SET positions_at = now(), rebalancing = %s WHERE id = %s", [rebalancing, portfolio_id]
+        "UPDATE portfolio SET positions_at = now(), rebalancing = %s, drift_band = %s WHERE id = %s",
+        [*policy, portfolio_id],
     )
     note_change(connection, "positions replaced")
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from pipeline.base.calendars import NEW_YORK_TIME_ZONE
 from pipeline.base.errors import ConflictError, NotFoundError
-from pipeline.base.types import REBALANCING_POLICIES, FloatArray, Rebalancing
+from pipeline.base.types import REBALANCING_POLICIES, FloatArray, Policy, Rebalancing
 from pipeline.store import materializations
 from pipeline.store.corporate_actions import Growth, read_growth
 from pipeline.store.point_in_time import NOW, Knowledge
@@ -62,7 +62,17 @@ PORTFOLIO = Table(
         nullable=False,
         server_default=text("false"),
     ),
+    column(
+        "drift_band",
+        Double(),
+        "By how much a weight may leave its target; empty for every policy but drift_band.",
+        Unit("fraction of value"),
+    ),
     CheckConstraint(f"rebalancing IN {REBALANCING_POLICIES}", name="rebalancing"),
+    CheckConstraint(
+        "(rebalancing = 'drift_band') = (drift_band IS NOT NULL) AND drift_band > 0 AND drift_band < 1",
+        name="drift_band",
+    ),
     comment="Portfolios.",
 )
 
@@ -126,6 +136,7 @@ class NewPortfolio:
     owner_id: int | None = None
     benchmark_id: int | None = None
     keeps_book: bool = False
+    drift_band: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,8 @@ class Portfolio:
         Number and symbol of what it is measured against; None for the market index.
     keeps_book
         Whether the positions follow from its transactions.
+    drift_band
+        By how much a weight may leave its target; None for every policy but ``drift_band``.
     """
 
     id: int
@@ -152,6 +165,12 @@ class Portfolio:
     benchmark_id: int | None = None
     benchmark: str | None = None
     keeps_book: bool = False
+    drift_band: float | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """When it returns to its target weights."""
+        return Policy(self.rebalancing, self.drift_band)
 
     @property
     def amounts(self) -> FloatArray:
@@ -161,7 +180,7 @@ class Portfolio:
 
 _READ = """
 SELECT portfolio.id, slug, portfolio.name, base_currency, rebalancing, created_at, benchmark_id, benchmark.symbol,
-    keeps_book, coalesce(positions_at, created_at)
+    keeps_book, drift_band, coalesce(positions_at, created_at)
 FROM portfolio LEFT JOIN instrument AS benchmark ON benchmark.id = benchmark_id
 """
 NOTHING_HELD = 1e-9
@@ -183,8 +202,9 @@ def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
     """
     try:
         row = connection.execute(
-            "INSERT INTO portfolio (slug, name, base_currency, rebalancing, owner_id, benchmark_id, keeps_book)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            "INSERT INTO portfolio"
+            " (slug, name, base_currency, rebalancing, owner_id, benchmark_id, keeps_book, drift_band)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
             [
                 portfolio.slug,
                 portfolio.name,
@@ -193,6 +213,7 @@ def create_portfolio(connection: Connection, portfolio: NewPortfolio) -> int:
                 portfolio.owner_id,
                 portfolio.benchmark_id,
                 portfolio.keeps_book,
+                portfolio.drift_band,
             ],
         ).fetchone()
     except UniqueViolation as error:
@@ -240,7 +261,7 @@ def _with_positions(connection: Connection, rows: Sequence[tuple[Any, ...]], kno
     """Portfolios of rows of `_READ`."""
     held = _read_positions(connection, {row[0]: row[-1] for row in rows if not row[8]}, known)
     held |= _read_books(connection, [row[0] for row in rows if row[8]], known)
-    return [Portfolio(*(*row[:6], held.get(row[0], ()), *row[6:9])) for row in rows]
+    return [Portfolio(*(*row[:6], held.get(row[0], ()), *row[6:10])) for row in rows]
 
 
 def _read_books(connection: Connection, ids: Sequence[int], known: Knowledge) -> dict[int, tuple[Position, ...]]:

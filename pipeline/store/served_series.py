@@ -45,15 +45,20 @@ class ServedSeries:
     ----------
     bodies
         JSON of the rows of each year, with commas between them.
-    digest
-        Of all of them: equal for equal rows only.
+    digests
+        Of each of them: equal for equal rows only.
     last_session
         Of the newest row.
     """
 
     bodies: tuple[bytes, ...]
-    digest: bytes
+    digests: tuple[bytes, ...]
     last_session: date
+
+    @property
+    def digest(self) -> bytes:
+        """Of the whole series."""
+        return digest_of(b"".join(self.digests))
 
 
 def digest_of(body: bytes) -> bytes:
@@ -62,7 +67,7 @@ def digest_of(body: bytes) -> bytes:
 
 
 def read_series_of_instrument(
-    connection: Connection, resource: str, reference: str, most_rows: int
+    connection: Connection, resource: str, reference: str, most_rows: int, held: Mapping[bytes, bytes]
 ) -> ServedSeries | None:
     """The series of an instrument by one statement, so that it is of one moment.
 
@@ -72,6 +77,8 @@ def read_series_of_instrument(
         As of `pipeline.store.instruments.read_instrument`.
     most_rows
         None is read that has more.
+    held
+        Digest → body, of those that need not be sent again.
 
     Returns
     -------
@@ -81,25 +88,32 @@ def read_series_of_instrument(
     symbol, day = parsed_reference(reference)
     had = "last_session IS NULL" if day is None else "daterange(first_session, last_session, '[]') @> %(day)s::date"
     holder = f"SELECT instrument_id::text FROM instrument_symbol WHERE symbol = %(symbol)s AND {had}"
-    return _read(connection, holder, {"resource": resource, "symbol": symbol, "day": day, "most": most_rows})
+    return _read(connection, holder, {"resource": resource, "symbol": symbol, "day": day, "most": most_rows}, held)
 
 
-def read_series_of_name(connection: Connection, resource: str, name: str, most_rows: int) -> ServedSeries | None:
+def read_series_of_name(
+    connection: Connection, resource: str, name: str, most_rows: int, held: Mapping[bytes, bytes]
+) -> ServedSeries | None:
     """As `read_series_of_instrument`, of a series whose subject is a name."""
-    return _read(connection, "SELECT %(name)s::text", {"resource": resource, "name": name, "most": most_rows})
+    values = {"resource": resource, "name": name, "most": most_rows}
+    return _read(connection, "SELECT %(name)s::text", values, held)
 
 
-def _read(connection: Connection, subject: str, values: Mapping[str, object]) -> ServedSeries | None:
+def _read(
+    connection: Connection, subject: str, values: Mapping[str, object], held: Mapping[bytes, bytes]
+) -> ServedSeries | None:
     with connection.cursor(binary=True) as cursor:
-        found = cursor.execute(sql.SQL(_READ).format(subject=sql.SQL(subject)), values).fetchall()
+        query = sql.SQL(_READ).format(subject=sql.SQL(subject))
+        found = cursor.execute(query, {**values, "held": list(held)}).fetchall()
     if not found:
         return None
-    bodies, digests, days = zip(*found, strict=True)
-    return ServedSeries(bodies, digest_of(b"".join(digests)), days[-1])
+    sent, digests, days = zip(*found, strict=True)
+    bodies = tuple(held[digest] if body is None else body for body, digest in zip(sent, digests, strict=True))
+    return ServedSeries(bodies, digests, days[-1])
 
 
 _READ = f"""
-SELECT body, digest, last_session FROM served_year
+SELECT CASE WHEN digest <> ALL(%(held)s) THEN body END, digest, last_session FROM served_year
 WHERE resource = %(resource)s AND subject = ({{subject}})
     AND (SELECT sum(rows) FROM served_year WHERE resource = %(resource)s AND subject = ({{subject}})) <= %(most)s
     AND NOT EXISTS (SELECT FROM {OUTDATED_YEAR.name} WHERE resource = %(resource)s)

@@ -54,6 +54,7 @@ SIMULATION_JOB = Table(
     column("session", Date(), "Last session of the fit window.", nullable=False),
     column("subject", BigInteger(), "Second half of the random numbers' key.", nullable=False),
     column("fit_returns", LargeBinary(), "Returns of the fit window, float64.", nullable=False),
+    column("held", JSONB(), "Positions whose returns these are, row by row, and the policy; empty for one series."),
     column("state", Text(), "queued, running, done, failed or cancelled.", nullable=False, server_default="queued"),
     column("paths_done", Integer(), "Paths walked.", _PATHS, nullable=False, server_default="0"),
     column("paths_total", Integer(), "Paths to walk.", _PATHS, nullable=False),
@@ -97,6 +98,7 @@ class NewJob:
     subject: int
     fit_returns: bytes
     paths_total: int
+    held: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,8 @@ def create_job(connection: Connection, job: NewJob) -> None:
     connection.execute(
         """
         INSERT INTO simulation_job
-            (id, owner_id, request, portfolio_id, fit_start, session, subject, fit_returns, paths_total)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            (id, owner_id, request, portfolio_id, fit_start, session, subject, fit_returns, paths_total, held)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         [
             job.id,
@@ -165,6 +167,7 @@ def create_job(connection: Connection, job: NewJob) -> None:
             job.subject,
             job.fit_returns,
             job.paths_total,
+            None if job.held is None else Jsonb(job.held),
         ],
     )
 
@@ -218,6 +221,7 @@ class Fit:
     fit_start: date
     subject: int
     fit_returns: bytes
+    held: dict[str, Any] | None
 
 
 def read_fit(connection: Connection, job_id: UUID) -> Fit:
@@ -230,7 +234,7 @@ def read_fit(connection: Connection, job_id: UUID) -> Fit:
     """
     with connection.cursor(row_factory=class_row(Fit)) as cursor:
         found = cursor.execute(
-            "SELECT fit_start, subject, fit_returns FROM simulation_job WHERE id = %s", [job_id]
+            "SELECT fit_start, subject, fit_returns, held FROM simulation_job WHERE id = %s", [job_id]
         ).fetchone()
     if found is None:
         read_job(connection, job_id)

@@ -39,6 +39,7 @@ class ClaimedJob:
     session: date
     subject: int
     fit_returns: bytes
+    held: dict[str, Any] | None
     paths_total: int
 
 
@@ -69,7 +70,7 @@ def claim_job(connection: Connection, attempt: UUID, code: str) -> ClaimedJob | 
                 WHERE state = 'queued' OR (state = 'running' AND heartbeat_at < clock_timestamp() - %(dead)s)
                 ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
             )
-            RETURNING id, attempt, request, portfolio_id, fit_start, session, subject, fit_returns, paths_total
+            RETURNING id, attempt, request, portfolio_id, fit_start, session, subject, fit_returns, held, paths_total
             """,
             {"attempt": attempt, "dead": DEAD_AFTER},
         ).fetchone()

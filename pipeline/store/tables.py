@@ -11,10 +11,12 @@ from pipeline.store import (
     covariances,  # noqa: F401
     data_version,  # noqa: F401
     factor_exposures,  # noqa: F401
+    feature_flags,  # noqa: F401
     forecast_models,  # noqa: F401
     forecast_scores,  # noqa: F401
     fx_rates,  # noqa: F401
     idempotency,  # noqa: F401
+    incidents,  # noqa: F401
     ingest_runs,  # noqa: F401
     instrument_risk,  # noqa: F401
     instruments,  # noqa: F401
@@ -26,9 +28,11 @@ from pipeline.store import (
     portfolio_risk,  # noqa: F401
     portfolio_simulations,  # noqa: F401
     portfolio_tails,  # noqa: F401
+    portfolio_units,  # noqa: F401
     portfolios,  # noqa: F401
     price_blocks,  # noqa: F401
     prices,  # noqa: F401
+    probability_forecasts,  # noqa: F401
     providers,  # noqa: F401
     quantile_forecasts,  # noqa: F401
     quarantine,  # noqa: F401

@@ -13,11 +13,13 @@ import numpy as np
 from psycopg import Connection, errors, sql
 from sqlalchemy import Table
 
+from pipeline.base.flags import Flag
 from pipeline.base.types import DateArray, MonthRange
 from pipeline.store import materializations
 from pipeline.store.binary_copy import copy_in
 from pipeline.store.bulk_loads import fill
 from pipeline.store.engine import Database
+from pipeline.store.feature_flags import is_on
 from pipeline.store.materializations import UNPARTITIONED
 from pipeline.store.offering import EVERYTHING, Columns, Difference, OfferedRows, Span
 from pipeline.store.outdating import outdate
@@ -124,7 +126,7 @@ class Write:
         WriteOutcome or None
             None where it is not wanted, not possible, or readers do not let go of the one in use.
         """
-        if not self.anew and not _is_mostly_new(offered, differing):
+        if not self.anew and not (_is_mostly_new(offered, differing) and is_on(self.connection, Flag.BUILD_ANEW)):
             return None
         stored = stored or read_stored(self.connection, table)
         if stored is None or offered.session is None:

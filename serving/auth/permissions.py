@@ -62,6 +62,7 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
 PUBLIC = frozenset({"/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/logout"})
 UNNAMED = Permission.USERS
 """Of a writing route that is missing above, so that it is closed to most until it is named (a test finds it)."""
+_API = "/api/"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -71,8 +72,10 @@ def permission_for(method: str, route: str) -> Permission:
     return named or (Permission.READ if method in _READING else UNNAMED)
 
 
-async def require_permission(request: Request) -> None:
-    """Refuse a caller who may not use the route; a dependency of every route of the API.
+def require_permission(request: Request) -> None:
+    """Refuse a caller who may not use the route; the guard of every route of the API (`serving.routing`).
+
+    Pages, whose visitors are asked to log in, are none of them.
 
     Raises
     ------
@@ -80,7 +83,7 @@ async def require_permission(request: Request) -> None:
         403, naming what is missing; 401 without a caller.
     """
     route = route_of(request.scope)
-    if route in PUBLIC:
+    if route in PUBLIC or not route.startswith(_API):
         return
     caller: Caller | None = request.scope.get(IDENTITY, request.app.state.default_caller)
     if caller is None:

@@ -23,8 +23,8 @@ from serving.edge.rates import Rate, rate_of
 from serving.errors import problem
 from serving.shared_server import SharedServer
 
-EXEMPT = frozenset({"/health", "/health/ready", "/metrics", "/favicon.ico"})
-"""What machines ask for on their own."""
+EXEMPT = frozenset({"/health", "/health/ready", "/metrics", "/favicon.ico", "/dagster-access"})
+"""What machines ask for on their own, the last before every request for Dagster's pages."""
 EXEMPT_FILES = ("/static/", "/docs/")
 """Beginnings of the paths of files: one page asks for several."""
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from serving.pages import (
     chart_images,
+    dagster_access,
     explanations,
     files,
     instruments,
@@ -17,5 +18,17 @@ from serving.pages import (
 )
 
 router = APIRouter()
-for part in (files, login, overview, explanations, portfolios, instruments, quality, chart_images, tear_sheets):
+PAGES = (
+    files,
+    login,
+    overview,
+    explanations,
+    portfolios,
+    instruments,
+    quality,
+    chart_images,
+    tear_sheets,
+    dagster_access,
+)
+for part in PAGES:
     router.include_router(part.router)

@@ -70,6 +70,11 @@ def words(name: str) -> str:
     return " ".join([parts[0][:1].upper() + parts[0][1:], *parts[1:]])
 
 
+def policy_words(rebalancing: str, drift_band: float | None) -> str:
+    """A rebalancing policy as words, with its band if it has one."""
+    return words(rebalancing) if drift_band is None else f"{words(rebalancing)} of {percent(drift_band)}"
+
+
 def _is_known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 

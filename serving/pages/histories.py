@@ -47,7 +47,7 @@ def read_history(connection: Connection, portfolio: Portfolio, years: Years) -> 
         ids = [position.instrument_id for position in portfolio.positions]
         panel = read_price_panel(connection, ids, None, end)
         close = panel.columns(ids, portfolio.base_currency)
-        return History(held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing)))
+        return History(held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy)))
     except (MeasureInputError, NotFoundError) as error:
         return History(None, str(error))
 

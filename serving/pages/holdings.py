@@ -56,7 +56,8 @@ def read_newest_panel(connection: Connection, portfolios: Sequence[Portfolio]) -
     ids = list(dict.fromkeys(p.instrument_id for portfolio in portfolios for p in portfolio.positions))
     if last is None or not ids:
         return None
-    return read_price_panel(connection, ids, last - LOOK_BACK, last + timedelta(days=1))
+    is_walked = any(portfolio.rebalancing == "drift_band" for portfolio in portfolios)
+    return read_price_panel(connection, ids, None if is_walked else last - LOOK_BACK, last + timedelta(days=1))
 
 
 def standing_of(portfolio: Portfolio, panel: PricePanel | None) -> Standing | None:
@@ -66,7 +67,7 @@ def standing_of(portfolio: Portfolio, panel: PricePanel | None) -> Standing | No
     ids = [position.instrument_id for position in portfolio.positions]
     try:
         close = panel.columns(ids, portfolio.base_currency)
-        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+        series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy))
     except (MeasureInputError, NotFoundError):
         return None
     if len(series.held.weights) == 0:

@@ -18,6 +18,7 @@ from pipeline.risk.measures.errors import MeasureInputError
 from serving.callers import SIGNED_IN
 from serving.errors import RETRY_AFTER_SECONDS
 from serving.pages import formats
+from serving.request_values import with_request_values
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -59,7 +60,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("percent", "ratio", "money", "count", "by_unit", "exact", "moment", "words")
+    names = ("percent", "ratio", "money", "count", "by_unit", "exact", "moment", "words", "policy_words")
     made.filters |= {name: getattr(formats, name) for name in names}
     made.globals["signed_in"] = SIGNED_IN.get
     made.filters["svg"] = Markup  # charts escape what they are given
@@ -68,6 +69,9 @@ def environment() -> Environment:
 
 class PageRoute(APIRoute):
     """A route whose failures are pages, too."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, with_request_values(endpoint), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, which never answers with a problem document."""

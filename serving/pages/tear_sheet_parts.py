@@ -15,7 +15,7 @@ from pipeline.store.provenance import Materialization
 from serving.pages import portfolio_charts as charts
 from serving.pages.charts import Layer, Line, TimeChart
 from serving.pages.drawing import ChartTable, number
-from serving.pages.formats import MISSING, by_unit, count, moment, money, percent, ratio, words
+from serving.pages.formats import MISSING, by_unit, count, moment, money, percent, policy_words, ratio, words
 from serving.pages.links import portfolio_at, why
 from serving.pages.row_charts import Bar, BarChart, Interval, IntervalChart
 from serving.routes.report_forms import CurveOut, PortfolioReport, Section
@@ -112,7 +112,7 @@ def sheet_of(
     ]
     return Sheet(
         portfolio.name,
-        f"{held} in {portfolio.base_currency}, {words(portfolio.rebalancing).lower()}",
+        f"{held} in {portfolio.base_currency}, {policy_words(portfolio.rebalancing, portfolio.drift_band).lower()}",
         report.notice or "",
         report.as_of,
         _figures(report),

@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import APIRouter
 
 from pipeline.base.errors import InvalidInputError, NotFoundError
-from pipeline.base.types import DateArray
+from pipeline.base.types import DateArray, Policy
 from pipeline.risk.measures import MeasureInputError
 from pipeline.risk.measures.concentration import concentration
 from pipeline.risk.measures.drawdown import DrawdownSpell
@@ -85,7 +85,7 @@ def read_subject(asked: CalculateIn, database: Database) -> tuple[Subject, str |
             assert benchmark is not None  # decided above
             return against_instrument(connection, subject, benchmark), notice
         window = asked.window_sessions or DEFAULT_POSITIONS_WINDOW
-        policy = asked.rebalancing or "buy_and_hold"
+        policy = Policy(asked.rebalancing or "buy_and_hold", asked.drift_band)
         subject = subject_of_positions(connection, asked.positions, policy, benchmark, window, asked.base_currency)
     if isinstance(asked.benchmark, SeriesIn):
         subject = against_returns(subject, asked.benchmark.series)
@@ -149,6 +149,7 @@ def _answer(asked: CalculateIn, spec: ReportSpec, subject: Subject, notice: str 
         moments=spec.moments,
         periods_per_year=spec.risk.periods_per_year,
         rebalancing=None if held is None else asked.rebalancing or "buy_and_hold",
+        drift_band=asked.drift_band,
         base_currency=None if held is None else held.currency,
         benchmark=subject.benchmark,
         positions=positions,

@@ -22,7 +22,7 @@ from pipeline.risk.measures.windows import TRADING_DAYS_PER_YEAR
 from pipeline.store.schema import DRAWDOWN, LOSS
 from serving.answers import Resource, Row
 from serving.inputs import Currency, IsoDate, Symbol
-from serving.positions import MAXIMUM_POSITIONS, PositionIn, require_consistency
+from serving.positions import BAND_MEANING, MAXIMUM_POSITIONS, DriftBand, PositionIn, require_consistency
 from serving.risk_free import (
     RATE_MEANING,
     SAID_MEANING,
@@ -156,8 +156,10 @@ class CalculateIn(BaseModel):
     returns: SeriesIn | None = None
     positions: list[PositionIn] | None = Field(None, min_length=1, max_length=MAXIMUM_POSITIONS)
     rebalancing: Rebalancing | None = Field(
-        None, description="Of target weights: daily, monthly or quarterly. Quantities are held (buy_and_hold)."
+        None,
+        description="Of target weights: daily, monthly, quarterly or drift_band. Quantities are held (buy_and_hold).",
     )
+    drift_band: DriftBand | None = Field(None, description=BAND_MEANING)
     base_currency: Currency | None = Field(
         None,
         description="ISO 4217 currency in which positions and their benchmark are measured; null for that of all"
@@ -224,9 +226,11 @@ class CalculateIn(BaseModel):
             raise PydanticCustomError("one_subject", "Give exactly one of returns and positions")
         require_one_rate(self.risk_free_rate_annual, self.risk_free_series)
         if self.positions is not None:
-            require_consistency(self.positions, self.rebalancing)
+            require_consistency(self.positions, self.rebalancing, self.drift_band)
         elif self.rebalancing is not None:
             raise PydanticCustomError("rebalancing", "rebalancing: only positions have one; leave it out")
+        elif self.drift_band is not None:
+            raise PydanticCustomError("drift_band", "drift_band: only positions have one; leave it out")
         elif self.base_currency is not None:
             raise PydanticCustomError("base_currency", "base_currency: only positions have one; leave it out")
         return self
@@ -353,6 +357,7 @@ class CalculateOut(Resource):
     moments: MomentMethod = Field(description="Of skewness and excess kurtosis, where the platform's.")
     periods_per_year: int = Field(description="By which figures are annualised.")
     rebalancing: Rebalancing | None
+    drift_band: float | None = Field(None, description=BAND_MEANING)
     base_currency: str | None = Field(description="In which positions were measured; null for returns.")
     benchmark: str | None = Field(description='Symbol, or "given" for the caller\'s returns.')
     measures: list[MeasuredOut]

@@ -145,9 +145,10 @@ def split_by_currency(
 
 
 def read_split_panel(connection: Connection, portfolio: Portfolio, start: date, end: date) -> PricePanel:
-    """Prices from the rebalancing before a return to split, to the last."""
+    """Prices from the rebalancing before a return to split, to the last; with a drift band all of them."""
     ids = [position.instrument_id for position in portfolio.positions]
-    return read_price_panel(connection, ids, start - timedelta(days=DAYS_BEFORE), end)
+    since = None if portfolio.rebalancing == "drift_band" else start - timedelta(days=DAYS_BEFORE)
+    return read_price_panel(connection, ids, since, end)
 
 
 def split_of(panel: PricePanel, portfolio: Portfolio, start: date) -> Split:
@@ -167,7 +168,7 @@ def split_of(panel: PricePanel, portfolio: Portfolio, start: date) -> Split:
     priced, complete = (np.isfinite(close).all(axis=1) for close in (local, converted))
     if not complete.any():
         raise _without_returns(panel, portfolio)
-    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
+    holdings = Holdings(portfolio.amounts, *portfolio.policy)
     series = held_series(converted, panel.sessions, None, holdings)
     first = max(int(np.searchsorted(series.sessions, np.datetime64(start, "D"))), 1)
     if first >= len(series.sessions):

@@ -249,7 +249,7 @@ def window_of(panel: PricePanel, portfolio: Portfolio, funds: Sequence[Instrumen
     currency = portfolio.base_currency
     close = panel.columns([position.instrument_id for position in portfolio.positions], currency)
     complete = np.isfinite(close).all(axis=1)
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy))
     if len(series.sessions) <= window_sessions:
         raise InvalidInputError(
             f"window_sessions: {window_sessions} asked for, and {len(series.sessions) - 1} returns up to"

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import FloatArray
 from pipeline.forecast.backtest import ForecastSpec, latest_quantiles, latest_volatility
-from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models import PANEL_MODELS, QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.schema import LOSS, RETURN, VOLATILITY
 from serving.answers import Resource, Row
@@ -30,6 +30,7 @@ router = APIRouter(route_class=ComputingRoute, tags=["forecasts"])
 Level = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0.001, le=0.999)]
 Horizon = Annotated[int, Strict(), Field(ge=1, le=LONGEST_HORIZON_SESSIONS)]
 AnyModel = TypeVar("AnyModel", VolatilityModel, QuantileModel)
+NEEDS_A_PANEL = "forecasts a panel of instruments, not a single series"
 NAMES = (*(model.name for model in VOLATILITY_MODELS), *(model.name for model in QUANTILE_MODELS))
 
 
@@ -142,7 +143,7 @@ class OwnForecastOut(Resource):
     volatility: list[OwnVolatilityOut]
     quantiles: list[OwnQuantileOut]
     expected_shortfalls: list[OwnShortfallOut]
-    left_out: list[LeftOutOut] = Field(description="Models for which the series is too short.")
+    left_out: list[LeftOutOut] = Field(description="Models for which the series is too short, or that need a panel.")
 
 
 @router.post("/forecast")
@@ -174,7 +175,10 @@ def forecast_series(asked: ForecastIn) -> OwnForecastOut:
         volatility=_volatility(values, spec),
         quantiles=quantiles,
         expected_shortfalls=shortfalls,
-        left_out=[LeftOutOut(model=n, reason=f"needs {c} returns, {len(values)} given") for n, c in short.items()],
+        left_out=[
+            *(LeftOutOut(model=n, reason=f"needs {c} returns, {len(values)} given") for n, c in short.items()),
+            *(LeftOutOut(model=m.name, reason=NEEDS_A_PANEL) for m in PANEL_MODELS if not asked.models),
+        ],
         notice=None,
     )
 
@@ -191,9 +195,7 @@ def _chosen(models: tuple[AnyModel, ...], names: set[str]) -> tuple[AnyModel, ..
 
 def _volatility(values: FloatArray, spec: ForecastSpec) -> list[OwnVolatilityOut]:
     return [
-        OwnVolatilityOut(
-            model=made.model, version=made.model_version, horizon_sessions=horizon, volatility=float(value)
-        )
+        OwnVolatilityOut(model=made.model, version=made.versions[-1], horizon_sessions=horizon, volatility=float(value))
         for made in latest_volatility(values, spec)
         for horizon, value in zip(made.horizons_sessions, made.volatility_annual[-1], strict=True)
     ]
@@ -202,7 +204,7 @@ def _volatility(values: FloatArray, spec: ForecastSpec) -> list[OwnVolatilityOut
 def _distribution(values: FloatArray, spec: ForecastSpec) -> tuple[list[OwnQuantileOut], list[OwnShortfallOut]]:
     quantiles, shortfalls = [], []
     for made in latest_quantiles(values, spec):
-        named = {"model": made.model, "version": made.model_version}
+        named = {"model": made.model, "version": made.versions[-1]}
         quantiles += [
             OwnQuantileOut(**named, level=level, quantile=float(value))
             for level, value in zip(made.levels, made.quantiles[-1], strict=True)

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 
 from pipeline.base.errors import DatabaseError
 from pipeline.store.readiness import check_readiness
-from serving.deps import Database
 from serving.errors import problem_responses
 from serving.forwarding.circuit import State
 from serving.pulse import CONNECT_TIMEOUT_SECONDS
@@ -48,6 +47,10 @@ class Readiness(BaseModel):
     timestamp: datetime
     version: str
     schema_revision: str = Field(description="Revision of the database's schema.")
+    image_digest: str | None = Field(
+        description="Digest of the container image that answers; null outside of a rolled-out container.",
+        examples=["sha256:0a1b…"],
+    )
     upstreams: dict[str, UpstreamOut] = Field(
         description="Services that answer a part of the routes. One that is down leaves the others' answers, so it does"
         " not make this service unready."
@@ -62,13 +65,13 @@ async def health(request: Request) -> Health:
 
 
 @router.get("/ready", responses=problem_responses(503))
-async def ready(request: Request, database: Database) -> Readiness:
+async def ready(request: Request) -> Readiness:
     """Say whether Postgres answers within 2 s and has its schema, and how the services behind this one are."""
     revision = None
     with anyio.move_on_after(READY_SECONDS):
         revision = await to_thread.run_sync(
             check_readiness,
-            database.url,
+            request.app.state.connections.url,
             CONNECT_TIMEOUT_SECONDS,
             abandon_on_cancel=True,
             limiter=_limiter(request),
@@ -81,11 +84,17 @@ async def ready(request: Request, database: Database) -> Readiness:
         timestamp=datetime.now(UTC),
         version=state.settings.app_version,
         schema_revision=revision,
+        image_digest=_digest(state.settings.current_image),
         upstreams={
             name: UpstreamOut(answers=answers, circuit=circuit)
             for name, (answers, circuit) in (await state.upstreams.states()).items()
         },
     )
+
+
+def _digest(image: str | None) -> str | None:
+    """Digest of a reference; of a tag there is none. Where the image lies is nobody's business."""
+    return image.rpartition("@")[2] if image and "@" in image else None
 
 
 def _limiter(request: Request) -> CapacityLimiter:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
 from pipeline.base.errors import ConflictError, InvalidInputError
-from pipeline.base.types import Rebalancing
+from pipeline.base.types import Policy, Rebalancing
 from pipeline.store.portfolio_changes import (
     Changed,
     change_portfolio,
@@ -24,7 +24,16 @@ from serving.caching.conditional import is_current
 from serving.deps import Connections, Database
 from serving.errors import problem_responses
 from serving.inputs import Label, PortfolioPath, Slug, Symbol
-from serving.positions import MAXIMUM_POSITIONS, PositionIn, require_consistency
+from serving.positions import (
+    BAND_MEANING,
+    MAXIMUM_POSITIONS,
+    DriftBand,
+    PositionIn,
+    policy_after,
+    require_band,
+    require_replaceable,
+    with_band,
+)
 from serving.routes.portfolios import (
     PortfolioAnswer,
     benchmark_id_of,
@@ -56,16 +65,40 @@ class PortfolioPatch(BaseModel):
     slug: Slug | None = Field(None, description="Its new short name; null takes it away.")
     benchmark: Symbol | None = Field(None, description="What it is measured against; null for the market index.")
     rebalancing: Rebalancing | None = Field(None, description="When target weights are restored.")
+    drift_band: DriftBand | None = Field(None, description=BAND_MEANING)
 
     @model_validator(mode="after")
     def _require_change(self) -> PortfolioPatch:
         if not self.model_fields_set:
-            raise PydanticCustomError("no_change", "Give at least one of name, slug, benchmark and rebalancing")
-        for field in ("name", "rebalancing"):
+            raise PydanticCustomError(
+                "no_change", "Give at least one of name, slug, benchmark, rebalancing and drift_band"
+            )
+        for field in ("name", "rebalancing", "drift_band"):
             if field in self.model_fields_set and getattr(self, field) is None:
                 message = f"{field}: null is none; give one, or leave it out to keep it"
                 raise PydanticCustomError("no_value", "{message}", {"message": message})
+        if self.rebalancing is not None:
+            require_band(self.rebalancing, self.drift_band)
         return self
+
+    def policy_of(self, portfolio: Portfolio) -> Policy:
+        """The policy after the change.
+
+        Raises
+        ------
+        InvalidInputError
+            If it does not go with the positions, or the portfolio's has no drift band.
+        """
+        before = portfolio.policy
+        if self.rebalancing is None:
+            return before if self.drift_band is None else with_band(before, self.drift_band)
+        if "buy_and_hold" in (self.rebalancing, before.rebalancing) and self.rebalancing != before.rebalancing:
+            raise InvalidInputError(
+                f"rebalancing: {self.rebalancing} does not go with these positions, which are"
+                f" {'held' if before.rebalancing == 'buy_and_hold' else 'target weights'}",
+                f"PUT /api/v1/portfolios/{portfolio.id}/positions replaces them, and takes a rebalancing.",
+            )
+        return Policy(self.rebalancing, self.drift_band)
 
 
 class PositionsIn(BaseModel):
@@ -81,29 +114,13 @@ class PositionsIn(BaseModel):
     rebalancing: Rebalancing | None = Field(
         None, description="Of target weights; null keeps that of the portfolio. Quantities are held (buy_and_hold)."
     )
-
-    def policy_of(self, portfolio: Portfolio) -> Rebalancing:
-        """The policy of the new positions.
-
-        Raises
-        ------
-        InvalidInputError
-            If target weights need one that the portfolio has not.
-        """
-        if self.positions[0].quantity is not None:
-            return self.rebalancing or "buy_and_hold"
-        policy = self.rebalancing or portfolio.rebalancing
-        if policy == "buy_and_hold":
-            raise InvalidInputError(
-                "rebalancing: target weights need daily, monthly or quarterly", "Give it beside the positions."
-            )
-        return policy
+    drift_band: DriftBand | None = Field(
+        None, description="Of drift_band: fraction of value by which a weight may leave its target."
+    )
 
     @model_validator(mode="after")
     def _require_consistency(self) -> PositionsIn:
-        weighted = self.positions[0].target_weight is not None
-        # The policy that is left out is the portfolio's own, which is not known here.
-        require_consistency(self.positions, self.rebalancing or ("daily" if weighted else None))
+        require_replaceable(self.positions, self.rebalancing, self.drift_band)
         return self
 
 
@@ -139,11 +156,11 @@ def put_positions(
                 "positions: they follow from the transactions of this portfolio",
                 f"POST /api/v1/portfolios/{portfolio.id}/transactions records what was traded.",
             )
-        policy = given.policy_of(portfolio)
+        policy = policy_after(given.positions, given.rebalancing, given.drift_band, portfolio.policy)
         require_holdable(given.positions, policy)
         positions = resolved_positions(connection, given.positions, policy, portfolio.base_currency)
         replace_positions(connection, portfolio.id, positions, policy)
-        detail = {"positions": [p.model_dump(exclude_none=True) for p in given.positions], "rebalancing": policy}
+        detail = {"positions": [p.model_dump(exclude_none=True) for p in given.positions], **policy._asdict()}
         return _changed(connection, database, portfolio.id, "portfolio.positions", detail, response)
 
 
@@ -197,14 +214,9 @@ def _values(connection: Connection, portfolio: Portfolio, patch: PortfolioPatch)
         values["name"] = patch.name
     if "slug" in given:
         values["slug"] = patch.slug
-    if "rebalancing" in given and patch.rebalancing != portfolio.rebalancing:
-        if "buy_and_hold" in (patch.rebalancing, portfolio.rebalancing):
-            raise InvalidInputError(
-                f"rebalancing: {patch.rebalancing} does not go with these positions, which are"
-                f" {'held' if portfolio.rebalancing == 'buy_and_hold' else 'target weights'}",
-                f"PUT /api/v1/portfolios/{portfolio.id}/positions replaces them, and takes a rebalancing.",
-            )
-        values["rebalancing"] = patch.rebalancing
+    policy = patch.policy_of(portfolio)
+    if policy != portfolio.policy:
+        values |= {"rebalancing": policy.rebalancing, "drift_band": policy.drift_band}
     if "benchmark" in given:
         symbol = patch.benchmark
         chosen = None if symbol is None else benchmark_id_of(connection, symbol, portfolio.base_currency)

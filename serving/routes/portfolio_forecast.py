@@ -20,6 +20,7 @@ from pipeline.store.portfolios import Portfolio, read_portfolio
 from serving.answers import Resource, Row
 from serving.deps import Connections, Database
 from serving.inputs import IsoDate, PortfolioPath
+from serving.positions import BAND_MEANING
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of
 from serving.routes.tails import Fraction, read_held
 from serving.routing import ComputingRoute
@@ -117,6 +118,7 @@ class PortfolioForecastRow(Row):
     first_session: date = Field(description="Of the first return that was used.")
     returns: int = Field(description="That were used: all that there are.")
     rebalancing: Rebalancing = Field(description="By which today's holdings make the series.")
+    drift_band: float | None = Field(None, description=BAND_MEANING)
     volatility: list[VolatilityModelOut]
     quantiles: list[QuantileModelOut]
     unavailable: dict[str, str] = Field(description="Models without a forecast, and why.")
@@ -189,6 +191,7 @@ def forecast_of(portfolio: Portfolio, series: HeldSeries, spec: ForecastSpec) ->
         first_session=series.sessions[1].astype(date),
         returns=len(returns),
         rebalancing=portfolio.rebalancing,
+        drift_band=portfolio.drift_band,
         volatility=[_volatility(found) for found in latest_volatility(returns, usable)],
         quantiles=[_quantiles(found) for found in latest_quantiles(returns, usable)],
         unavailable=unavailable,
@@ -199,7 +202,7 @@ def _volatility(found: VolatilityForecasts) -> VolatilityModelOut:
     figures = zip(found.horizons_sessions, found.volatility_annual[0].tolist(), strict=True)
     return VolatilityModelOut(
         model=found.model,
-        model_version=found.model_version,
+        model_version=found.versions[0],
         horizons=[
             HorizonOut(horizon_sessions=horizon, volatility=value) for horizon, value in figures if np.isfinite(value)
         ],
@@ -209,7 +212,7 @@ def _volatility(found: VolatilityForecasts) -> VolatilityModelOut:
 def _quantiles(found: QuantileForecasts) -> QuantileModelOut:
     return QuantileModelOut(
         model=found.model,
-        model_version=found.model_version,
+        model_version=found.versions[0],
         horizon_sessions=found.horizon_sessions,
         quantiles=_levels(found.levels, found.quantiles[0]),
         expected_shortfalls=_levels(found.shortfall_levels, found.shortfalls[0]),

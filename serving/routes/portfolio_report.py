@@ -134,7 +134,7 @@ def read_report(connection: Connection, portfolio: Portfolio) -> PortfolioReport
         because = unavailable["measures"]
         unavailable |= dict.fromkeys(("tails", "contributions", "limits"), because)
     else:
-        side = measured_side(subject, portfolio.rebalancing, SPEC, read_limits(connection, portfolio.id))
+        side = measured_side(subject, portfolio.policy, SPEC, read_limits(connection, portfolio.id))
     return PortfolioReport(
         portfolio=PortfolioOut.model_validate(portfolio),
         as_of=last,
@@ -153,7 +153,7 @@ def read_report(connection: Connection, portfolio: Portfolio) -> PortfolioReport
 
 def _read_known(connection: Connection, portfolio: Portfolio, last: date) -> Known:
     benchmark = benchmark_of(read_instruments(connection), portfolio.benchmark_id)
-    holdings, currency = Holdings(portfolio.amounts, portfolio.rebalancing), portfolio.base_currency
+    holdings, currency = Holdings(portfolio.amounts, *portfolio.policy), portfolio.base_currency
     ids, end = [position.instrument_id for position in portfolio.positions], last + timedelta(days=1)
     panel = read_reaching_panel(
         connection, ids, benchmark, holdings.rebalancing, end, LONGEST_WINDOW_SESSIONS, currency
@@ -179,8 +179,8 @@ def read_report_subject(connection: Connection, portfolio: Portfolio, benchmark:
     subject = subject_of_instruments(
         connection,
         [instruments[position.instrument_id] for position in portfolio.positions],
-        lambda _: Holdings(portfolio.amounts, portfolio.rebalancing),
-        portfolio.rebalancing,
+        lambda _: Holdings(portfolio.amounts, *portfolio.policy),
+        portfolio.policy,
         benchmark,
         WINDOW_SESSIONS,
         portfolio.base_currency,

@@ -29,6 +29,7 @@ from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.inputs import PastDay, PortfolioPath, Windowed, require_number
 from serving.measures import MeasureValues, RiskOut
+from serving.positions import BAND_MEANING
 from serving.risk_free import GIVEN, RATE_MEANING, SAID_MEANING, Rate, read_currency_rates
 from serving.routing import ThreadedRoute, computing
 
@@ -36,6 +37,7 @@ LONGEST_WINDOW_SESSIONS = 8_400
 """A little more than the 33 years of the bundled prices."""
 QUARTER_DAYS = 92
 _PERIOD_DAYS: dict[Rebalancing, int] = {"buy_and_hold": 0, "daily": 1, "monthly": 31, "quarterly": QUARTER_DAYS}
+"""Of the policies that forget; what a drift band does follows from everything since the portfolio's first session."""
 
 router = APIRouter(route_class=ThreadedRoute, prefix="/portfolios", tags=["risk"])
 
@@ -89,6 +91,7 @@ class PortfolioRiskOut(MeasureValues, Resource):
     )
     risk_free: str = Field(description=SAID_MEANING)
     rebalancing: Rebalancing
+    drift_band: float | None = Field(None, description=BAND_MEANING)
     var: float | None = Field(description="Value at risk at `confidence` [fraction of value, positive loss]")
     expected_shortfall: float | None = Field(
         description="Expected shortfall at `confidence` [fraction of value, positive loss]"
@@ -185,6 +188,7 @@ def measured(
         risk_free_rate_annual=spec.risk_free_rate_annual if rates is None else None,
         risk_free=rates.series if rates else NONE_STORED if given is None else GIVEN,
         rebalancing=portfolio.rebalancing,
+        drift_band=portfolio.drift_band,
         var=float(historical_var(scenarios, confidence)),
         expected_shortfall=float(historical_es(scenarios, confidence)),
         confidence=confidence,
@@ -211,7 +215,7 @@ def _read_series(
 ) -> HeldSeries:
     """Hold the portfolio on enough sessions for the window."""
     held_ids = [position.instrument_id for position in portfolio.positions]
-    holdings, currency = Holdings(portfolio.amounts, portfolio.rebalancing), portfolio.base_currency
+    holdings, currency = Holdings(portfolio.amounts, *portfolio.policy), portfolio.base_currency
     panel = read_reaching_panel(connection, held_ids, benchmark, holdings.rebalancing, end, window_sessions, currency)
     index = panel.column(benchmark.id, currency) if benchmark else None
     return held_series(panel.columns(held_ids, currency), panel.sessions, index, holdings)
@@ -235,7 +239,7 @@ def read_reaching_panel(
     """
     ids = list(dict.fromkeys([*held_ids, *([benchmark.id] if benchmark else [])]))
     panel = PricePanel(np.empty(0, "datetime64[D]"), np.array(ids), np.empty((0, len(ids))))
-    for days in (_fewest_days(rebalancing, window_sessions), 2 * window_sessions + 2 * QUARTER_DAYS, None):
+    for days in _days_to_try(rebalancing, window_sessions):
         start = None if days is None else end - timedelta(days=days)
         panel = read_price_panel(connection, ids, start, end, currency=currency)
         held = panel.columns(held_ids, currency)
@@ -244,19 +248,25 @@ def read_reaching_panel(
     return panel
 
 
-def _fewest_days(rebalancing: Rebalancing, window_sessions: int) -> int:
-    """Days in which 252 sessions a year, with a fortnight to spare, fill the window and the period before it."""
-    return math.ceil(1.45 * window_sessions) + 14 + _PERIOD_DAYS[rebalancing]
+def _days_to_try(rebalancing: Rebalancing, window_sessions: int) -> tuple[int | None, ...]:
+    """Days to read, fewest first; None for all.
+
+    In the first, 252 sessions a year, with a fortnight to spare, fill the window and the period before it.
+    """
+    if rebalancing not in _PERIOD_DAYS:
+        return (None,)
+    fewest = math.ceil(1.45 * window_sessions) + 14 + _PERIOD_DAYS[rebalancing]
+    return fewest, 2 * window_sessions + 2 * QUARTER_DAYS, None
 
 
 def reaches_back(close: FloatArray, sessions: DateArray, rebalancing: Rebalancing, window_sessions: int) -> bool:
     """Whether prices from earlier sessions could not change the newest window.
 
     They could if the window is not full, or if its first session lies in the first rebalancing period, whose
-    weights drift from a close that was not read.
+    weights drift from a close that was not read; and always with a drift band.
     """
     complete = sessions[np.isfinite(close).all(axis=1)]
-    if len(complete) <= window_sessions:
+    if len(complete) <= window_sessions or rebalancing not in _PERIOD_DAYS:
         return False
     if rebalancing == "buy_and_hold":
         return True

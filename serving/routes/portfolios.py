@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
 from pipeline.base.errors import InvalidInputError
-from pipeline.base.types import Rebalancing
+from pipeline.base.types import Policy, Rebalancing
 from pipeline.risk.measures.holdings import Holdings
 from pipeline.store.access import OVERSEEING
 from pipeline.store.portfolios import (
@@ -34,10 +34,13 @@ from serving.deps import Database
 from serving.errors import problem_responses
 from serving.inputs import Currency, Label, Paged, PortfolioPath, Slug, Symbol
 from serving.positions import (
+    BAND_MEANING,
     MAXIMUM_POSITIONS,
+    DriftBand,
     PositionIn,
     amounts_of,
     known_instruments,
+    require_band,
     require_consistency,
     require_rates,
     units_of,
@@ -76,9 +79,10 @@ class PortfolioIn(BaseModel):
     base_currency: Currency = Field("USD", description="ISO 4217 currency of its value; other prices are converted.")
     rebalancing: Rebalancing | None = Field(
         None,
-        description="When target weights are restored: daily, monthly or quarterly, without a default. "
-        "Quantities are held (buy_and_hold).",
+        description="When target weights are restored: daily, monthly, quarterly, or by a drift_band at a close that"
+        " is outside of it; without a default. Quantities are held (buy_and_hold).",
     )
+    drift_band: DriftBand | None = Field(None, description=BAND_MEANING)
     positions: list[PositionIn] | None = Field(
         None,
         min_length=1,
@@ -95,18 +99,20 @@ class PortfolioIn(BaseModel):
     @model_validator(mode="after")
     def _require_consistency(self) -> PortfolioIn:
         if self.positions is not None:
-            require_consistency(self.positions, self.rebalancing)
+            require_consistency(self.positions, self.rebalancing, self.drift_band)
         elif self.rebalancing not in (None, "buy_and_hold"):
             raise PydanticCustomError(
                 "rebalancing",
                 "rebalancing: without positions it keeps a book, which is held; leave it out, or give target weights",
             )
+        else:
+            require_band(self.rebalancing, self.drift_band)
         return self
 
     @property
-    def policy(self) -> Rebalancing:
+    def policy(self) -> Policy:
         """The policy, which for quantities may be left out."""
-        return self.rebalancing or "buy_and_hold"
+        return Policy(self.rebalancing or "buy_and_hold", self.drift_band)
 
 
 @described_by(POSITION)
@@ -127,6 +133,7 @@ class PortfolioOut(Row):
     name: str
     base_currency: str
     rebalancing: Rebalancing
+    drift_band: float | None = None
     created_at: datetime
     benchmark: str | None = Field(None, description="Symbol of what it is measured against; null for the market index.")
     keeps_book: bool = False
@@ -197,13 +204,14 @@ def _resolved(connection: Connection, portfolio: PortfolioIn, owner_id: int | No
     benchmark_id = None if portfolio.benchmark is None else benchmark_id_of(connection, portfolio.benchmark, currency)
     return NewPortfolio(
         portfolio.name,
-        portfolio.policy,
+        portfolio.policy.rebalancing,
         positions,
         currency,
         portfolio.slug,
         owner_id,
         benchmark_id,
         keeps_book=given is None,
+        drift_band=portfolio.policy.drift_band,
     )
 
 
@@ -223,7 +231,7 @@ def benchmark_id_of(connection: Connection, symbol: str, base_currency: str) -> 
     return instrument.id
 
 
-def require_holdable(positions: Sequence[PositionIn], policy: Rebalancing) -> None:
+def require_holdable(positions: Sequence[PositionIn], policy: Policy) -> None:
     """Refuse amounts that nothing can be computed from, by the rule that computes.
 
     Raises
@@ -233,11 +241,11 @@ def require_holdable(positions: Sequence[PositionIn], policy: Rebalancing) -> No
     """
     # In the order in which the store reads them: a sum at the edge of the tolerance depends on it.
     ordered = sorted(positions, key=lambda position: position.symbol)
-    Holdings(amounts_of(ordered), policy)
+    Holdings(amounts_of(ordered), *policy)
 
 
 def resolved_positions(
-    connection: Connection, given: Sequence[PositionIn], policy: Rebalancing, base_currency: str
+    connection: Connection, given: Sequence[PositionIn], policy: Policy, base_currency: str
 ) -> tuple[Position, ...]:
     """Positions as the store takes them.
 
@@ -248,7 +256,7 @@ def resolved_positions(
     """
     known = known_instruments(connection, [position.symbol for position in given])
     require_rates(connection, list(known.values()), base_currency)
-    if policy == "buy_and_hold":
+    if policy.rebalancing == "buy_and_hold":
         _require_value(connection, [known[position.symbol].id for position in given], base_currency, given)
     return tuple(
         Position(known[p.symbol].id, p.symbol, quantity=p.quantity, target_weight=p.target_weight) for p in given

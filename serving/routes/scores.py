@@ -23,7 +23,8 @@ from serving.routing import ThreadedRoute
 router = APIRouter(route_class=ThreadedRoute, tags=["forecasts"])
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Kind = Annotated[str, StringConstraints(pattern=r"^(variance|(quantile|es)_0\.[0-9]{1,4})$")]
+_KINDS = r"^(variance|(quantile|es)_0\.[0-9]{1,4}|probability_positive|rank_quintiles)$"
+Kind = Annotated[str, StringConstraints(pattern=_KINDS)]
 
 
 class ScoreQuery(TableQuery):
@@ -33,7 +34,9 @@ class ScoreQuery(TableQuery):
         None, description="Instrument, as in AAPL; all by default."
     )
     model: ModelName | None = Field(None, description="Forecast model, such as har.")
-    kind: Kind | None = Field(None, description="Such as variance, quantile_0.01 or es_0.025.")
+    kind: Kind | None = Field(
+        None, description="Such as variance, quantile_0.01, es_0.025, probability_positive or rank_quintiles."
+    )
     horizon_sessions: int | None = Field(None, ge=1, le=252, description="Sessions ahead, such as 21.")
     start: IsoDate | None = Field(None, description="Day of the first month in which horizons ended.")
     end: IsoDate | None = Field(None, description="Day of the last such month.")
@@ -57,10 +60,13 @@ class ScoreOut(Row):
     forecasts: int = Field(description="Scored forecasts, over the instruments.")
     first_month: date
     last_month: date
-    loss: float = Field(description="Mean QLIKE of variances, tick loss of quantiles, Fissler-Ziegel loss of ES.")
+    loss: float = Field(
+        description="Mean QLIKE of variances, tick loss of quantiles, Fissler-Ziegel loss of ES, log loss of a"
+        " probability, ranked probability score of quintiles."
+    )
     baseline_loss: float
     relative_loss: float | None = Field(description="Loss over the baseline's; null for ES, whose loss has no zero.")
-    squared_error: float | None = Field(description="Mean squared error of the annual variance.")
+    squared_error: float | None = Field(description="Of the annual variance, or Brier score of a probability.")
     baseline_squared_error: float | None
     diebold_mariano_statistic: float | None = Field(
         description="Of equal losses, by monthly sums, with HAC errors (Newey-West); below 0 the model is better."

@@ -25,7 +25,7 @@ from serving.errors import problem_responses
 from serving.inputs import PortfolioPath
 from serving.routes.explaining.envelope import AskedSession
 from serving.routes.explaining.figures import ROWS_OF_A_SESSION, known_figure, not_stored
-from serving.routes.explaining.prices import held_window, ids_of, portfolio_inputs, read_known_panel
+from serving.routes.explaining.prices import held_window, portfolio_inputs, read_held_panel
 from serving.routes.explaining.simulations import require_numba, spec_of
 from serving.routes.portfolio_simulations import SimulationFigures
 from serving.routing import ComputingRoute
@@ -80,7 +80,7 @@ def _fitted_on(connection: Connection, reference: str, row: SimulationRow) -> Fl
     known = Knowledge(read_materialization(connection, row.materialization_id).finished_at)
     portfolio = read_portfolio(connection, reference, known)
     window = row.fit_window_sessions
-    panel = read_known_panel(connection, ids_of(portfolio), None, row.session, known, window)
+    panel = read_held_panel(connection, portfolio, None, row.session, known, window)
     inputs = portfolio_inputs(panel, portfolio, None, window)
     found = held_window(inputs, window) if len(inputs.sessions) else None
     if found is None:

@@ -140,7 +140,7 @@ def read_held(connection: Connection, portfolio: Portfolio) -> Held:
     wanted = list(dict.fromkeys([*ids, *([benchmark.id] if benchmark else [])]))
     panel = read_price_panel(connection, wanted, None, last + timedelta(days=1))
     close = panel.columns(ids, portfolio.base_currency)
-    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, portfolio.rebalancing))
+    series = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy))
     if len(series.held.weights) == 0:
         raise MeasureInputError("positions: one session has a price for each; two are needed, so load more prices")
     newest = close[np.isfinite(close).all(axis=1)][-1]

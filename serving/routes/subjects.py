@@ -10,7 +10,7 @@ import numpy as np
 from psycopg import Connection
 
 from pipeline.base.errors import NotFoundError
-from pipeline.base.types import DateArray, FloatArray, Rebalancing
+from pipeline.base.types import DateArray, FloatArray, Policy
 from pipeline.risk.measures import MeasureInputError, Windows
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.measures.windows import simple_returns
@@ -188,7 +188,7 @@ def against_instrument(connection: Connection, subject: Subject, benchmark: Inst
 def subject_of_positions(
     connection: Connection,
     positions: Sequence[PositionIn],
-    rebalancing: Rebalancing,
+    policy: Policy,
     benchmark: Instrument | None,
     window_sessions: int,
     base_currency: str | None = None,
@@ -209,7 +209,7 @@ def subject_of_positions(
     MeasureInputError
         If weights do not sum to 1, prices are too few, or the value is not above 0.
     """
-    Holdings(amounts_of(positions), rebalancing)  # refused before anything is read
+    Holdings(amounts_of(positions), *policy)  # refused before anything is read
     symbols = [position.symbol for position in positions]
     found = known_instruments(connection, symbols)
     held = [found[symbol] for symbol in symbols]
@@ -218,8 +218,8 @@ def subject_of_positions(
     return subject_of_instruments(
         connection,
         held,
-        lambda day: Holdings(units_of(connection, positions, ids, day), rebalancing),
-        rebalancing,
+        lambda day: Holdings(units_of(connection, positions, ids, day), *policy),
+        policy,
         benchmark,
         window_sessions,
         currency,
@@ -230,7 +230,7 @@ def subject_of_instruments(
     connection: Connection,
     instruments: Sequence[Instrument],
     holdings_on: Callable[[np.datetime64], Holdings],
-    rebalancing: Rebalancing,
+    policy: Policy,
     benchmark: Instrument | None,
     window_sessions: int,
     currency: str,
@@ -254,7 +254,7 @@ def subject_of_instruments(
     symbols, ids = tuple(references(instruments).values()), [instrument.id for instrument in instruments]
     require_rates(connection, [*instruments, *([benchmark] if benchmark else [])], currency)
     end = _end_of(connection, ids)
-    panel = read_reaching_panel(connection, ids, benchmark, rebalancing, end, window_sessions, currency)
+    panel = read_reaching_panel(connection, ids, benchmark, policy.rebalancing, end, window_sessions, currency)
     close, index = panel.columns(ids, currency), panel.column(benchmark.id, currency) if benchmark else None
     _require_sessions(close, symbols, window_sessions, currency)
     holdings = holdings_on(panel.sessions[-1])
@@ -265,7 +265,7 @@ def subject_of_instruments(
         symbols,
         series.held.weights[-1],
         series.held.asset_returns[-window_sessions:],
-        float(newest @ holdings.amounts) if rebalancing == "buy_and_hold" else None,
+        float(newest @ holdings.amounts) if policy.rebalancing == "buy_and_hold" else None,
         _turnover(connection, panel, instruments, currency, end),
         currency,
         tuple(ids),

@@ -165,7 +165,7 @@ def compute_portfolio_tail(
 def read_held(connection: Connection, portfolio: Portfolio, end: date, sessions: int) -> HeldSeries:
     """Hold a portfolio on the sessions before `end`, on enough of them for so many returns if there are."""
     ids = [position.instrument_id for position in portfolio.positions]
-    holdings, currency = Holdings(portfolio.amounts, portfolio.rebalancing), portfolio.base_currency
+    holdings, currency = Holdings(portfolio.amounts, *portfolio.policy), portfolio.base_currency
     panel = read_reaching_panel(connection, ids, None, portfolio.rebalancing, end, sessions, currency)
     return held_series(panel.columns(ids, currency), panel.sessions, None, holdings)
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from psycopg import Connection
 
 from pipeline.base.errors import InvalidInputError
-from pipeline.base.types import FloatArray, Rebalancing
+from pipeline.base.types import FloatArray, Policy
 from pipeline.risk.measures.concentration import concentration
 from pipeline.risk.measures.full_report import FullReport, ReportSpec, full_report
 from pipeline.risk.measures.holdings import Holdings
@@ -25,7 +25,7 @@ from pipeline.store.limits import StoredLimit, read_limits
 from pipeline.store.portfolios import Portfolio, growth_on, read_portfolio
 from serving.deps import Database
 from serving.inputs import PortfolioPath
-from serving.positions import known_instruments, units_of
+from serving.positions import known_instruments, policy_after, units_of
 from serving.risk_free import read_currency_rates
 from serving.routes.calculate_forms import ConcentrationOut
 from serving.routes.subjects import Held, Subject, subject_of_instruments
@@ -54,7 +54,7 @@ class Side:
         Over all that is held before or after; what this side has not, has the weight 0.
     """
 
-    rebalancing: Rebalancing
+    policy: Policy
     held: Held
     report: FullReport
     limits: tuple[LimitState, ...]
@@ -71,7 +71,7 @@ def compute_what_if(reference: PortfolioPath, asked: WhatIfIn, database: Databas
         notice = database.notice(connection)
     before, after = (
         measured_side(subject, policy, spec, limits)
-        for subject, policy in zip(subjects, (portfolio.rebalancing, _policy(portfolio, asked)), strict=True)
+        for subject, policy in zip(subjects, (portfolio.policy, _policy(portfolio, asked)), strict=True)
     )
     subject = subjects[0]
     assert subject.sessions is not None  # stored prices have dates
@@ -112,7 +112,7 @@ def read_subjects(connection: Connection, portfolio: Portfolio, asked: WhatIfIn)
     own = {position.instrument_id: position.amount for position in portfolio.positions}
 
     def before(_: np.datetime64) -> Holdings:
-        return Holdings(_in_order(own, everything), portfolio.rebalancing)
+        return Holdings(_in_order(own, everything), *portfolio.policy)
 
     def after(day: np.datetime64) -> Holdings:
         traded = units_of(connection, given, [named[p.symbol].id for p in given], day)
@@ -120,12 +120,12 @@ def read_subjects(connection: Connection, portfolio: Portfolio, asked: WhatIfIn)
         for position, units in zip(given, traded.tolist(), strict=True):
             number = named[position.symbol].id
             amounts[number] = amounts.get(number, 0.0) + units
-        return Holdings(_in_order(amounts, everything), _policy(portfolio, asked))
+        return Holdings(_in_order(amounts, everything), *_policy(portfolio, asked))
 
     benchmark = benchmark_of(instruments, portfolio.benchmark_id)
     made: list[Subject] = []
-    sides: tuple[tuple[Callable[[np.datetime64], Holdings], Rebalancing], ...] = (
-        (before, portfolio.rebalancing),
+    sides: tuple[tuple[Callable[[np.datetime64], Holdings], Policy], ...] = (
+        (before, portfolio.policy),
         (after, _policy(portfolio, asked)),
     )
     for holdings_on, policy in sides:
@@ -152,11 +152,11 @@ def quantities_of(connection: Connection, portfolio: Portfolio, day: np.datetime
     return grown
 
 
-def measured_side(subject: Subject, rebalancing: Rebalancing, spec: ReportSpec, limits: Sequence[StoredLimit]) -> Side:
+def measured_side(subject: Subject, policy: Policy, spec: ReportSpec, limits: Sequence[StoredLimit]) -> Side:
     """Every figure of a side."""
     assert subject.held is not None  # it is made of positions
     report = full_report(subject.windows, spec)
-    return Side(rebalancing, subject.held, report, limit_states(report, subject.held.weights, limits))
+    return Side(policy, subject.held, report, limit_states(report, subject.held.weights, limits))
 
 
 def limit_states(report: FullReport, weights: FloatArray, limits: Sequence[StoredLimit]) -> tuple[LimitState, ...]:
@@ -174,7 +174,8 @@ def side_out(side: Side) -> SideOut:
     parts = position_parts(weights, np.ascontiguousarray(side.held.asset_returns))
     return SideOut(
         value=side.held.value,
-        rebalancing=side.rebalancing,
+        rebalancing=side.policy.rebalancing,
+        drift_band=side.policy.drift_band,
         measures={measure.name: measure.value for measure in side.report.measures},
         tails=[TailPairOut.model_validate(tail) for tail in side.report.tails],
         concentration=ConcentrationOut.model_validate(_concentration(weights)),
@@ -248,7 +249,7 @@ def _in_order(amounts: dict[int, float], instruments: Sequence[Instrument]) -> F
     return np.array([amounts.get(instrument.id, 0.0) for instrument in instruments], dtype=np.float64)
 
 
-def _policy(portfolio: Portfolio, asked: WhatIfIn) -> Rebalancing:
+def _policy(portfolio: Portfolio, asked: WhatIfIn) -> Policy:
     """The policy after the change.
 
     Raises
@@ -257,15 +258,8 @@ def _policy(portfolio: Portfolio, asked: WhatIfIn) -> Rebalancing:
         If target weights need one that the portfolio has not.
     """
     if asked.positions is None:
-        return portfolio.rebalancing
-    if asked.positions[0].quantity is not None:
-        return "buy_and_hold"
-    policy = asked.rebalancing or portfolio.rebalancing
-    if policy == "buy_and_hold":
-        raise InvalidInputError(
-            "rebalancing: target weights need daily, monthly or quarterly", "Give it beside the positions."
-        )
-    return policy
+        return portfolio.policy
+    return policy_after(asked.positions, asked.rebalancing, asked.drift_band, portfolio.policy)
 
 
 def with_rates(connection: Connection, subject: Subject, currency: str) -> Subject:

@@ -14,7 +14,7 @@ from pipeline.risk.measures.full_report import ReportSpec
 from pipeline.risk.measures.limits import Direction, Status
 from pipeline.risk.measures.value_at_risk import VAR_METHODS
 from serving.answers import Resource, Row
-from serving.positions import MAXIMUM_POSITIONS, PositionIn, require_consistency
+from serving.positions import BAND_MEANING, MAXIMUM_POSITIONS, DriftBand, PositionIn, require_replaceable
 from serving.routes.calculate_forms import MOST_CONFIDENCES, ConcentrationOut, Confidence, Name
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS
 
@@ -49,7 +49,12 @@ class WhatIfIn(BaseModel):
         None, min_length=1, max_length=MAXIMUM_POSITIONS, description="All positions that there would be."
     )
     rebalancing: Rebalancing | None = Field(
-        None, description="Of `positions`: target weights need daily, monthly or quarterly; null keeps the portfolio's."
+        None,
+        description="Of `positions`: target weights need daily, monthly, quarterly or drift_band; null keeps the"
+        " portfolio's.",
+    )
+    drift_band: DriftBand | None = Field(
+        None, description="Of drift_band: fraction of value by which a weight may leave its target."
     )
     window_sessions: Annotated[int, Strict()] = Field(
         252, ge=2, le=LONGEST_WINDOW_SESSIONS, description="Newest returns to measure, the same before and after."
@@ -69,10 +74,11 @@ class WhatIfIn(BaseModel):
         if (self.trades is None) == (self.positions is None):
             raise PydanticCustomError("one_change", "Give exactly one of trades and positions")
         if self.positions is not None:
-            weighted = self.positions[0].target_weight is not None
-            require_consistency(self.positions, self.rebalancing or ("daily" if weighted else None))
+            require_replaceable(self.positions, self.rebalancing, self.drift_band)
         elif self.rebalancing is not None:
             raise PydanticCustomError("rebalancing", "rebalancing: trades keep the portfolio's; leave it out")
+        elif self.drift_band is not None:
+            raise PydanticCustomError("drift_band", "drift_band: trades keep the portfolio's; leave it out")
         elif self.trades is not None:
             _require_one_kind(self.trades)
         return self
@@ -141,6 +147,7 @@ class SideOut(Row):
 
     value: float | None = Field(description="In the portfolio's currency; null for target weights.")
     rebalancing: Rebalancing
+    drift_band: float | None = Field(None, description=BAND_MEANING)
     measures: dict[str, float | None] = Field(description="Of GET /api/v1/measures.")
     tails: list[TailPairOut]
     concentration: ConcentrationOut

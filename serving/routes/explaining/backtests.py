@@ -69,6 +69,7 @@ from serving.routes.explaining.prices import (
     instrument_inputs,
     name_of,
     portfolio_inputs,
+    read_held_panel,
     read_known_panel,
 )
 from serving.routes.explaining.tails import TAIL_FIGURES, confidence_of
@@ -139,7 +140,7 @@ def explain_portfolio_backtest(
         stored = _portfolio_forecasts(connection, portfolio.id, row)
 
         def read_inputs(first: date, sessions: int) -> Inputs:
-            panel = read_known_panel(connection, ids_of(portfolio), None, row.session, asked.known, sessions)
+            panel = read_held_panel(connection, portfolio, None, row.session, asked.known, sessions)
             return portfolio_inputs(panel, portfolio, None, _returns_since(panel.sessions, first))
 
         return _explained(connection, asked, row, stored, read_inputs, database)

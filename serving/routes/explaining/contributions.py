@@ -49,7 +49,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
     symbols_of,
 )
 from serving.routing import ComputingRoute
@@ -101,7 +101,7 @@ def explain_contribution(
             contribution_definition(measure),
             {"window_sessions": window, "position": place},
         )
-        panel = read_known_panel(connection, ids_of(portfolio), None, row.session, figure.known, window)
+        panel = read_held_panel(connection, portfolio, None, row.session, figure.known, window)
         inputs = portfolio_inputs(panel, portfolio, None, window)
         found = held_window(inputs, window) if len(inputs.sessions) else None
         again = contribution_again(inputs, measure, place, window)

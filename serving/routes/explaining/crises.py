@@ -32,7 +32,7 @@ from serving.routes.explaining.prices import (
     ids_of,
     name_of,
     rates_used,
-    read_known_panel,
+    read_held_panel,
     symbols_of,
 )
 
@@ -137,9 +137,9 @@ def _standing(
 ) -> tuple[FloatArray, FloatArray]:
     """(k,) weights at the figure's session, and the betas of those that need one."""
     ids, currency = ids_of(portfolio), portfolio.base_currency
-    panel = read_known_panel(connection, ids, benchmark, figure.session, figure.known, BETA_SESSIONS)
+    panel = read_held_panel(connection, portfolio, benchmark, figure.session, figure.known, BETA_SESSIONS)
     close = panel.columns(ids, currency)
-    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
+    holdings = Holdings(portfolio.amounts, *portfolio.policy)
     weights = held_series(close, panel.sessions, None, holdings).held.weights[-1]
     betas = np.full(len(ids), np.nan)
     if benchmark is not None:

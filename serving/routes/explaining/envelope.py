@@ -96,6 +96,11 @@ class InputsOut(BaseModel):
         None, description="Target weights, or quantities in the units of `close` by symbol; null for one alone."
     )
     rebalancing: Rebalancing | None = None
+    drift_band: float | None = Field(
+        None,
+        description="By how much a weight may leave its target; `close` then begins at a trade, which bought the"
+        " targets.",
+    )
     weights: dict[str, float] | None = Field(
         None, description="Weights at the last close, by which scenarios are made; of a stress, at the row's session."
     )

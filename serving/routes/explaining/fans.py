@@ -27,7 +27,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
 )
 from serving.routes.explaining.simulations import SPEC_COLUMNS, require_numba, spec_of
 from serving.routing import ComputingRoute
@@ -57,7 +57,7 @@ def explain_fan(
         write = read_materialization(connection, row.materialization_id)
         portfolio = read_portfolio(connection, reference, Knowledge(write.finished_at))
         window = row.fit_window_sessions
-        panel = read_known_panel(connection, ids_of(portfolio), None, row.session, Knowledge(write.finished_at), window)
+        panel = read_held_panel(connection, portfolio, None, row.session, Knowledge(write.finished_at), window)
         inputs = portfolio_inputs(panel, portfolio, None, window)
         found = held_window(inputs, window) if len(inputs.sessions) else None
         again = None if found is None else _quantile(found.scenarios, row, portfolio.id, step, measure)

@@ -16,12 +16,17 @@ from fastapi import APIRouter, Query
 from psycopg import Connection
 from sqlalchemy import Table
 
-from pipeline.base.types import FloatArray
+from pipeline.base.types import DateArray, FloatArray
 from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts, volatility_forecasts
 from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models.combination import Combination
+from pipeline.forecast.models.conformal import Conformal
+from pipeline.forecast.models.panel_filter import stored_filter
+from pipeline.forecast.models.protocol import marked_version, stand_in_of
 from pipeline.forecast.models.records import QuantileForecasts, VolatilityForecasts
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.instruments import Instrument, read_instrument
+from pipeline.store.packed_series import read_series
 from pipeline.store.prices import read_price_panel
 from pipeline.store.provenance import read_materialization
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, read_quantile_forecasts
@@ -125,10 +130,17 @@ def explain_quantile_forecast(
     return _explained(QUANTILES, symbol, (model, measure), session, database)
 
 
-def forecast_again(kind: Kind, inputs: Inputs, model: str) -> dict[str, float]:
-    """Every figure of a model as of the last session of the inputs; none while it has too few."""
-    returns = simple_returns(inputs.close[:, 0])
-    made = kind.forecast(returns, ForecastSpec(), slice(len(returns), None))
+def forecast_again(kind: Kind, inputs: Inputs, model: str, daily: FloatArray | None = None) -> dict[str, float]:
+    """Every figure of a model as of the last session of the inputs; none while it has too few.
+
+    Parameters
+    ----------
+    daily
+        (t,) stored volatility of the next session, where the model filters by the panel's.
+    """
+    returns, last = simple_returns(inputs.close[:, 0]), slice(len(inputs.sessions) - 1, None)
+    spec = ForecastSpec()
+    made = kind.forecast(returns, spec, last) if daily is None else quantile_forecasts(returns, spec, last, daily)
     columns = next(forecasts for forecasts in made if forecasts.model == model).columns(inputs.sessions)
     return {name: float(columns[name][0]) for name in kind.figures if len(columns[name])}
 
@@ -158,8 +170,22 @@ def _explained(
             warnings=_warnings(model, row),
         )
         inputs = _read_history(connection, instrument, figure)
-        again = forecast_again(kind, inputs, name).get(measure) if len(inputs.sessions) > 1 else None
+        is_filtered = isinstance(model, Conformal) and row.model_version == model.version
+        daily = _filter(connection, instrument.id, inputs.sessions) if is_filtered else None
+        again = forecast_again(kind, inputs, name, daily).get(measure) if len(inputs.sessions) > 1 else None
         return explanation(connection, figure, _inputs_out(inputs), again, database.notice(connection))
+
+
+def _filter(connection: Connection, instrument_id: int, sessions: DateArray) -> FloatArray | None:
+    """The combination's stored volatility of the session after each, as the asset read it."""
+    only: dict[str, int | str] = {"model": Combination.name, "instrument_id": instrument_id}
+    stored = read_series(
+        connection, VOLATILITY_FORECAST, ("instrument_id",), ("volatility_1d",), date.min, date.max, only=only
+    )
+    if not stored:
+        return None
+    found = stored[(instrument_id,)]
+    return stored_filter(sessions, found.sessions, found.values["volatility_1d"], ForecastSpec().periods_per_year)
 
 
 def _read_history(connection: Connection, instrument: Instrument, figure: Figure) -> Inputs:
@@ -188,7 +214,8 @@ def _parameters(model: Model, row: Any) -> dict[str, Parameter]:
 
 
 def _warnings(model: Model, row: Any) -> list[str]:
-    if row.model_version == model.version:
+    stand_in = stand_in_of(model)
+    if row.model_version in (model.version, marked_version(model.version, stand_in or "")):
         return []
     return [f"model_version: stored by version {row.model_version}, computed again by version {model.version}"]
 

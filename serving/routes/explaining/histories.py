@@ -139,7 +139,7 @@ def _whole(
     ids, currency = ids_of(portfolio), portfolio.base_currency
     panel = read_price_panel(connection, _with(ids, benchmark), None, end_of(connection, session))
     index = None if benchmark is None else panel.column(benchmark.id, currency)
-    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
+    holdings = Holdings(portfolio.amounts, *portfolio.policy)
     return held_series(panel.columns(ids, currency), panel.sessions, index, holdings)
 
 
@@ -159,7 +159,8 @@ def _places(sessions: DateArray, query: HistoryQuery) -> tuple[int, int]:
 def _panel(connection: Connection, portfolio: Portfolio, benchmark: Instrument | None, ends: DateArray) -> PricePanel:
     """Prices between both closes, and from the rebalancing before the first."""
     first, last = ends[0].astype(date), ends[1].astype(date)
-    since = add_months(first.replace(day=1), -MONTHS_BEFORE)
+    is_walked = portfolio.rebalancing == "drift_band"  # from its first session on
+    since = None if is_walked else add_months(first.replace(day=1), -MONTHS_BEFORE)
     return read_price_panel(connection, _with(ids_of(portfolio), benchmark), since, end_of(connection, last))
 
 

@@ -33,7 +33,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
     recompute,
 )
 from serving.routes.explaining.risk import with_own_rates
@@ -107,12 +107,12 @@ def _measured_again(
 ) -> tuple[Figure, InputsOut, float | None]:
     """What is limited, from the closes that it was measured from."""
     if measure in CONCENTRATION_MEASURES:
-        panel = read_known_panel(connection, ids_of(portfolio), None, row.session, figure.known, 1)
+        panel = read_held_panel(connection, portfolio, None, row.session, figure.known, 1)
         inputs = portfolio_inputs(panel, portfolio, None, 1)
         return figure, inputs_out(inputs, None), _concentrated(inputs, measure)
     spec, benchmark = RiskSpec(), benchmark_of(read_instruments(connection), portfolio.benchmark_id)
     window = spec.window_sessions
-    panel = read_known_panel(connection, ids_of(portfolio), benchmark, row.session, figure.known, window)
+    panel = read_held_panel(connection, portfolio, benchmark, row.session, figure.known, window)
     inputs = portfolio_inputs(panel, portfolio, benchmark, window)
     figure, inputs = with_own_rates(connection, figure, row, inputs, measure)
     found = recompute(inputs, spec)

@@ -96,6 +96,22 @@ def read_known_panel(
     return read_price_panel(connection, wanted, first, session + timedelta(days=1), known)
 
 
+def read_held_panel(
+    connection: Connection,
+    portfolio: Portfolio,
+    benchmark: Instrument | None,
+    session: date,
+    known: Knowledge,
+    window_sessions: int,
+) -> PricePanel:
+    """As `read_known_panel`, of a portfolio; with a drift band from its first session on, where its weights begin."""
+    ids = ids_of(portfolio)
+    if portfolio.rebalancing != "drift_band":
+        return read_known_panel(connection, ids, benchmark, session, known, window_sessions)
+    wanted = list(dict.fromkeys([*ids, *([benchmark.id] if benchmark else [])]))
+    return read_price_panel(connection, wanted, None, session + timedelta(days=1), known)
+
+
 def instrument_inputs(
     panel: PricePanel, instrument: Instrument, benchmark: Instrument | None, window_sessions: int
 ) -> Inputs:
@@ -111,7 +127,7 @@ def portfolio_inputs(
 ) -> Inputs:
     """The closes that the last window of a portfolio needs, its last rebalancing before it included."""
     held = dict(zip(symbols_of(portfolio), ids_of(portfolio), strict=True))
-    holdings = Holdings(portfolio.amounts, portfolio.rebalancing)
+    holdings = Holdings(portfolio.amounts, *portfolio.policy)
     return holdings_inputs(panel, held, holdings, portfolio.base_currency, benchmark, window_sessions)
 
 
@@ -134,7 +150,7 @@ def holdings_inputs(
     close = panel.columns(ids, currency)
     rows = np.flatnonzero(np.isfinite(close).all(axis=1))
     if len(rows) > window_sessions:
-        rows = rows[first_needed_row(panel.sessions[rows], holdings.rebalancing, window_sessions) :]
+        rows = rows[first_needed_row(close[rows], panel.sessions[rows], holdings, window_sessions) :]
     index, index_close = _benchmark_inputs(panel, rows, benchmark, currency)
     own = dict(zip(symbols, currencies_of(panel, ids, currency), strict=True))
     if benchmark is not None and index is not None:
@@ -223,6 +239,7 @@ def inputs_out(inputs: Inputs, found: Recomputed | None) -> InputsOut:
         currencies=dict(inputs.currencies or {}),
         amounts=None if holdings is None else dict(zip(inputs.symbols, holdings.amounts.tolist(), strict=True)),
         rebalancing=None if holdings is None else holdings.rebalancing,
+        drift_band=None if holdings is None else holdings.drift_band,
         weights=None if weights is None else dict(zip(inputs.symbols, weights, strict=True)),
         returns=[] if found is None else found.returns.tolist(),
         scenarios=[] if found is None else found.scenarios.tolist(),

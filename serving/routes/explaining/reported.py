@@ -100,7 +100,7 @@ class Measured:
             sessions = np.array([None, *inputs.sessions], dtype="datetime64[D]") if inputs.sessions else None
             return cls(Windows(returns, returns, _benchmark(inputs, window_sessions), rates), sessions)
         assert inputs.rebalancing is not None  # beside amounts
-        holdings = Holdings(np.array(list(inputs.amounts.values())), inputs.rebalancing)
+        holdings = Holdings(np.array(list(inputs.amounts.values())), inputs.rebalancing, inputs.drift_band)
         close = np.column_stack([inputs.close[symbol] for symbol in inputs.amounts])
         series = held_series(close, np.array(inputs.sessions, dtype="datetime64[D]"), None, holdings)
         returns = series.held.returns[-window_sessions:]

@@ -36,6 +36,7 @@ from serving.routes.explaining.prices import (
     instrument_inputs,
     name_of,
     portfolio_inputs,
+    read_held_panel,
     read_known_panel,
     recompute,
     with_rates,
@@ -77,9 +78,7 @@ def explain_portfolio_risk(reference: PortfolioPath, query: Explained, database:
         portfolio = read_portfolio(connection, reference, Knowledge(write.finished_at))
         figure = risk_figure(name_of(portfolio), ids_of(portfolio), row, write, query.measure, spec)
         benchmark = benchmark_of(read_instruments(connection), portfolio.benchmark_id)
-        panel = read_known_panel(
-            connection, ids_of(portfolio), benchmark, row.session, figure.known, spec.window_sessions
-        )
+        panel = read_held_panel(connection, portfolio, benchmark, row.session, figure.known, spec.window_sessions)
         inputs = portfolio_inputs(panel, portfolio, benchmark, spec.window_sessions)
         return _measured(connection, figure, row, inputs, spec, database.notice(connection))
 

@@ -23,6 +23,7 @@ from pipeline.store.simulation_jobs import Fit, Job, read_fit, read_job
 from serving.auth.permissions import forbid_keeping
 from serving.deps import Database
 from serving.errors import problem_responses
+from serving.held import Held, held_of
 from serving.positions import PositionIn
 from serving.routes.explaining.documented import path_of, sources_of, words_of
 from serving.routes.explaining.envelope import DefinitionOut, ExplanationOut, InputsOut, Parameter
@@ -33,7 +34,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
 )
 from serving.routes.explaining.simulations import SIMULATION_FIGURES, require_numba, simulation_definition
 from serving.routing import ComputingRoute
@@ -65,7 +66,7 @@ def explain_simulation_job(
     with database.reading() as connection:
         job, fit = read_job(connection, job_id), read_fit(connection, job_id)
         served = _served(job, measure)
-        returns: FloatArray = np.frombuffer(fit.fit_returns, dtype=np.float64)
+        returns = _returns(fit)
         found = _inputs(connection, job, fit, returns)
         again, doubts = _again(job, fit, returns, measure)
         figure = Figure(
@@ -103,10 +104,18 @@ def _served(job: Job, measure: str) -> float | None:
     return found["value"] if isinstance(found, dict) else found
 
 
+def _returns(fit: Fit) -> FloatArray:
+    """(t,), or (t, n) of positions that were simulated together."""
+    returns: FloatArray = np.frombuffer(fit.fit_returns, dtype=np.float64)
+    held = held_of(fit.held)
+    return returns if held is None else held.columns(returns)
+
+
 def _again(job: Job, fit: Fit, returns: FloatArray, measure: str) -> tuple[float | None, list[str]]:
     """The figure from the returns that are kept, and why there is none."""
-    asked = job.request
-    if asked["paths"] * asked["horizon_sessions"] > MOST_PATH_SESSIONS:
+    asked, held = job.request, held_of(fit.held)
+    times = 1 if held is None else held.times_of_one_series
+    if asked["paths"] * asked["horizon_sessions"] * times > MOST_PATH_SESSIONS:
         told = (
             f"recomputed: {asked['paths']} paths of {asked['horizon_sessions']} sessions are not walked again for an"
             " explanation; POST /api/v1/simulate with the same request gives the same paths"
@@ -118,12 +127,14 @@ def _again(job: Job, fit: Fit, returns: FloatArray, measure: str) -> tuple[float
         probability_of_ruin,
     )
 
-    begun = begin(returns, _spec(job), fit.subject)
+    weights = () if held is None else (held.weights, held.targets)
+    begun = begin(returns, _spec(job, held), fit.subject, *weights)
     outcomes = begun.empty_outcomes()
     begun.walk(outcomes, 0)
+    sample = begun.sample()
     shares: dict[str, Callable[[], float | None]] = {
-        GOAL: lambda: _share(asked["goal_return"], lambda bound: probability_of_goal(outcomes, bound).value),
-        RUIN: lambda: _share(asked["ruin_drawdown"], lambda bound: probability_of_ruin(outcomes, bound).value),
+        GOAL: lambda: _share(asked["goal_return"], lambda bound: probability_of_goal(outcomes, bound, sample).value),
+        RUIN: lambda: _share(asked["ruin_drawdown"], lambda bound: probability_of_ruin(outcomes, bound, sample).value),
     }
     if measure in shares:
         return shares[measure](), []
@@ -134,34 +145,47 @@ def _share(bound: float | None, of: Callable[[float], float]) -> float | None:
     return None if bound is None else of(bound)
 
 
-def _spec(job: Job) -> SimulationSpec:
-    from pipeline.simulation.run import SimulationSpec  # noqa: PLC0415 - numba
+def _spec(job: Job, held: Held | None) -> SimulationSpec:
+    """Requests of before there were payments and positions have none."""
+    from pipeline.simulation.run import CashFlow, SimulationSpec  # noqa: PLC0415 - numba
 
     asked = job.request
     names = ("model", "horizon_sessions", "paths", "seed", "fit_window_sessions")
     steps = asked.get("fan_steps")
-    return SimulationSpec(**{name: asked[name] for name in names}, fan_steps=None if steps is None else tuple(steps))
+    return SimulationSpec(
+        **{name: asked[name] for name in names},
+        fan_steps=None if steps is None else tuple(steps),
+        rebalancing="buy_and_hold" if held is None else held.rebalancing,
+        drift_band=None if held is None else held.drift_band,
+        cost_bps=asked.get("cost_bps", 0.0),
+        monthly_flow=asked.get("monthly_flow", 0.0),
+        flows=tuple(CashFlow(**flow) for flow in asked.get("flows", ())),
+        sampling=asked.get("sampling", "plain"),
+    )
 
 
 def _parameters(job: Job, fit: Fit) -> dict[str, Parameter]:
-    names = ("model", "horizon_sessions", "paths", "seed", "fit_window_sessions", "goal_return", "ruin_drawdown")
+    of_model = ("model", "horizon_sessions", "paths", "seed", "fit_window_sessions")
+    names = (*of_model, "goal_return", "ruin_drawdown", "fit_on", "cost_bps", "monthly_flow", "sampling")
     asked = {name: job.request[name] for name in names if job.request.get(name) is not None}
     return {**asked, "subject": fit.subject, "fit_start": fit.fit_start.isoformat()}
 
 
 def _inputs(connection: Connection, job: Job, fit: Fit, returns: FloatArray) -> _Found:
     """The closes that the kept returns follow from, as they were known when the job was asked."""
-    window, kept = len(returns), returns.tolist()
+    held = held_of(fit.held)
+    window, series = len(returns), returns if held is None else returns @ held.weights
+    kept = series.tolist()
     bare = InputsOut(sessions=[fit.fit_start, job.session], close={}, exchange_rates={}, scenarios=kept)
     try:
         portfolio = _portfolio(connection, job)
-        panel = read_known_panel(connection, ids_of(portfolio), None, job.session, Knowledge(job.created_at), window)
+        panel = read_held_panel(connection, portfolio, None, job.session, Knowledge(job.created_at), window)
         inputs = portfolio_inputs(panel, portfolio, None, window)
         found = held_window(inputs, window)
     except (PlatformError, MeasureInputError) as error:
         return _Found(str(job.id), [], bare, [f"inputs: the closes are not known any more ({error})"])
     doubts = []
-    if found is None or not np.allclose(found.scenarios, returns, rtol=SAME, atol=SAME):
+    if found is None or not np.allclose(found.scenarios, series, rtol=SAME, atol=SAME):
         doubts.append(
             "inputs: these closes give other returns than the job keeps as `scenarios`, from which it was computed:"
             " the holdings have changed since it was asked"
@@ -189,6 +213,7 @@ def _portfolio(connection: Connection, job: Job) -> Portfolio:
         job.request["rebalancing"] or "buy_and_hold",
         job.created_at,
         positions,
+        drift_band=job.request.get("drift_band"),
     )
 
 

@@ -42,7 +42,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
 )
 from serving.routing import ComputingRoute
 
@@ -78,7 +78,7 @@ def explain_simulation(
         portfolio = read_portfolio(connection, reference, Knowledge(write.finished_at))
         figure = _figure(portfolio, row, write, measure)
         window = row.fit_window_sessions
-        panel = read_known_panel(connection, ids_of(portfolio), None, row.session, figure.known, window)
+        panel = read_held_panel(connection, portfolio, None, row.session, figure.known, window)
         inputs = portfolio_inputs(panel, portfolio, None, window)
         found = held_window(inputs, window) if len(inputs.sessions) else None
         again = None if found is None else simulated_again(found.scenarios, row, portfolio.id)[measure]

@@ -25,7 +25,7 @@ from serving.routes.explaining.prices import (
     ids_of,
     inputs_out,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
     symbols_of,
 )
 
@@ -75,7 +75,7 @@ def read_stood(connection: Connection, portfolio: Portfolio, figure: Figure) -> 
     instruments = read_instruments(connection)
     benchmark = benchmark_of(instruments)
     window = max(WINDOW_SESSIONS, BETA_SESSIONS)
-    panel = read_known_panel(connection, ids_of(portfolio), benchmark, figure.session, figure.known, window)
+    panel = read_held_panel(connection, portfolio, benchmark, figure.session, figure.known, window)
     inputs = portfolio_inputs(panel, portfolio, None, WINDOW_SESSIONS)
     registered = _registered(portfolio, instruments)
     exposures, rows = _read_exposures(connection, portfolio, instruments, figure)

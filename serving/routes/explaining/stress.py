@@ -47,7 +47,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
 )
 from serving.routes.explaining.standing import outcome_of, read_stood, stood_inputs_out
 from serving.routing import ComputingRoute
@@ -217,7 +217,7 @@ def _definition(row: ScenarioRow, own: StressRow | None, measure: str, function:
 
 def _weights(connection: Connection, portfolio: Portfolio, figure: Figure) -> tuple[InputsOut, FloatArray | None]:
     """The closes since the last rebalancing, and the weights that they make."""
-    panel = read_known_panel(connection, ids_of(portfolio), None, figure.session, figure.known, 1)
+    panel = read_held_panel(connection, portfolio, None, figure.session, figure.known, 1)
     inputs = portfolio_inputs(panel, portfolio, None, 1)
     weights = inputs.series.held.weights[-1] if len(inputs.sessions) > 1 else None
     return inputs_out(inputs, None), weights

@@ -27,7 +27,7 @@ from serving.routes.explaining.prices import (
     inputs_out,
     name_of,
     portfolio_inputs,
-    read_known_panel,
+    read_held_panel,
 )
 from serving.routing import ComputingRoute
 
@@ -70,7 +70,7 @@ def explain_portfolio_tail(
             {"window_sessions": PUBLISHED_WINDOW_SESSIONS, **_parameters()},
         )
         window = PUBLISHED_WINDOW_SESSIONS
-        panel = read_known_panel(connection, ids_of(portfolio), None, row.session, figure.known, window)
+        panel = read_held_panel(connection, portfolio, None, row.session, figure.known, window)
         inputs = portfolio_inputs(panel, portfolio, None, window)
         found = held_window(inputs, window) if len(inputs.sessions) else None
         again = None if found is None else tail_again(found, method, measure)

@@ -17,7 +17,9 @@ from pipeline.store.portfolio_contributions import PORTFOLIO_CONTRIBUTION
 from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION
 from pipeline.store.portfolio_tails import PORTFOLIO_TAIL
+from pipeline.store.portfolio_units import PORTFOLIO_UNIT
 from pipeline.store.prices import PRICE
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST
 from pipeline.store.schema import WRITER, session_column
 from pipeline.store.strategies import STRATEGY_NAV, STRATEGY_WEIGHT
@@ -38,12 +40,14 @@ MONTHLY_TABLES: dict[str, Table] = {
     "factor_exposure": FACTOR_EXPOSURE,
     "portfolio_contribution": PORTFOLIO_CONTRIBUTION,
     "portfolio_tail": PORTFOLIO_TAIL,
+    "portfolio_units": PORTFOLIO_UNIT,
     "var_backtests": VAR_BACKTEST,
     "portfolio_simulation": PORTFOLIO_SIMULATION,
     "strategy_weights": STRATEGY_WEIGHT,
     "strategy_nav": STRATEGY_NAV,
     "volatility_forecast": VOLATILITY_FORECAST,
     "quantile_forecast": QUANTILE_FORECAST,
+    "probability_forecast": PROBABILITY_FORECAST,
     "forecast_scores": FORECAST_SCORE,
 }
 """Asset key → table of every asset with partitions."""

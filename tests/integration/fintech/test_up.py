@@ -74,6 +74,9 @@ def test_everything_answers_over_the_data_of_the_run_and_ctrl_c_ends_it(
         assert answer(3030 + offset, "/").startswith(b"<!DOCTYPE html>")
         assert json.loads(answer(3030 + offset, "/server_info"))["dagster_version"] == dagster.__version__
         assert b"defensive" in answer(3000 + offset, "/api/v1/portfolios")
+        # A daemon that has just begun has no heartbeat yet.
+        wait_until(lambda: shared_command_line.run("health").exit_code == 0, STARTS_WITHIN_SECONDS)
+        assert shared_command_line.run("logs", "--errors").exit_code == 0
         below = descendants(running)
         programs = [" ".join(process.cmdline()) for process in below]
         assert any("dagster_webserver" in program for program in programs)

@@ -13,10 +13,12 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.types import MonthRange
+from pipeline.orchestration.alerts_resource import AlertsResource
+from pipeline.orchestration.alerts_sending import Receiver, RetryPolicy
 from pipeline.orchestration.resources import DatabaseResource
-from pipeline.risk.assets.limit_alerts import AlertsResource, limit_alerts
+from pipeline.risk.assets.limit_alerts import limit_alerts
 from pipeline.risk.assets.limit_watch import BELOW_WARNING, NOT_BREACHED, judge_limits
-from pipeline.risk.assets.webhook import Receiver, RetryPolicy, deliver_events
+from pipeline.risk.assets.webhook import deliver_events
 from pipeline.risk.definitions import build_definitions
 from pipeline.store.engine import Database
 from pipeline.store.instruments import find_instruments
@@ -111,6 +113,9 @@ def test_a_breach_is_a_failed_check_and_one_post_however_often_it_is_judged(held
             "key": BREACH_KEY,
             "kind": "BREACH",
             "text": "BREACH: Two, 2022-12-28: largest_weight is 0.7 (limit 0.6, above is not allowed)",
+            "severity": "error",
+            "opens": BREACH_KEY,
+            "closes": [BREACH_KEY.replace("BREACH", "WARN")],
             "portfolio": {"id": 1, "slug": "two", "name": "Two"},
             "measure": "largest_weight",
             "direction": "above",

@@ -142,7 +142,7 @@ def test_old_payloads_are_forgotten_every_night(platform: Platform) -> None:
     schedule = next(schedule for schedule in definitions.schedules if schedule.name == "every_night")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "America/New_York")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    job = definitions.resolve_job_def("forget_old_payloads")
+    job = definitions.resolve_job_def("prune")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     assert job.execute_in_process(instance=platform.instance, run_config=quiet).success
     assert platform.rows("SELECT count(*) FROM raw_payload") == [(1,)]

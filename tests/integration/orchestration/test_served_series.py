@@ -22,7 +22,7 @@ DECEMBER = MonthRange(date(2022, 12, 1), date(2022, 12, 1))
 
 def texts(platform: Platform, resource: str, symbol: str = "AAPL") -> ServedSeries | None:
     with platform.database.connect() as connection:
-        return read_series_of_instrument(connection, resource, symbol, EVERYTHING.limit)
+        return read_series_of_instrument(connection, resource, symbol, EVERYTHING.limit, {})
 
 
 def is_of_its_rows(platform: Platform, symbol: str) -> bool:

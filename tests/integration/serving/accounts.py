@@ -95,6 +95,11 @@ def _results(connection: psycopg.Connection, portfolio_id: int) -> None:
         [portfolio_id],
     )
     connection.execute(
+        "INSERT INTO portfolio_unit (portfolio_id, session, instrument_id, units, set_on, traded, materialization_id)"
+        " VALUES (%s, '2022-12-28', 1, 0.01, '2022-12-28', 0, 1)",
+        [portfolio_id],
+    )
+    connection.execute(
         "INSERT INTO portfolio_limit (portfolio_id, measure, direction, warn, breach)"
         " VALUES (%s, 'var_99_1d', 'above', 0.1, 0.2)",
         [portfolio_id],

@@ -57,7 +57,7 @@ def sessions_of(payload: dict[str, Any]) -> DateArray:
 
 def holdings(payload: dict[str, Any]) -> Holdings:
     inputs = payload["inputs"]
-    return Holdings(np.array(list(inputs["amounts"].values())), inputs["rebalancing"])
+    return Holdings(np.array(list(inputs["amounts"].values())), inputs["rebalancing"], inputs["drift_band"])
 
 
 def held(payload: dict[str, Any]) -> HeldSeries:

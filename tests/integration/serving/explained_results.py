@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import Table
 
-from pipeline.base.types import FloatArray
+from pipeline.base.types import FloatArray, Policy
 from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts, volatility_forecasts
 from pipeline.risk.assets.covariance import covariance_rows
 from pipeline.risk.assets.factor_exposure import exposure_rows
@@ -54,16 +54,18 @@ _MORE = (
 
 
 def seed_explained(database: Database) -> Seeded:
-    """The seeded database with two factor funds, a portfolio of two currencies, and one that needs a beta."""
+    """The seeded database with two factor funds, and portfolios of two currencies, in a drift band and with a beta."""
     seeded = _with_more(seed(database))
     with seeded.database.connect() as connection:
         held = {symbol: instrument.id for symbol, instrument in seeded.instruments.items()}
-        for slug, rebalancing, weights in (
-            ("mixed", "monthly", {"AAPL": 0.4, "SAP": 0.6}),
-            ("proxied", "daily", {"AAPL": 0.5, "LATE": 0.5}),
+        for slug, policy, weights in (
+            ("mixed", Policy("monthly"), {"AAPL": 0.4, "SAP": 0.6}),
+            ("proxied", Policy("daily"), {"AAPL": 0.5, "LATE": 0.5}),
+            ("banded", Policy("drift_band", 0.03), {"AAPL": 0.3, "SAP": 0.3, "MSFT": 0.4}),
         ):
             positions = tuple(Position(held[s], s, target_weight=weight) for s, weight in weights.items())
-            create_portfolio(connection, NewPortfolio(slug.title(), rebalancing, positions, slug=slug))
+            made = NewPortfolio(slug.title(), policy.rebalancing, positions, slug=slug, drift_band=policy.drift_band)
+            create_portfolio(connection, made)
         limits = [NewLimit("var_99_1d", "above", 0.001, 0.9), NewLimit("largest_weight", "above", 0.2, 0.3)]
         replace_limits(connection, seeded.portfolios["held"], limits)
         connection.commit()

@@ -206,6 +206,10 @@ def test_returns_of_a_caller_rest_on_no_write(explained_api: httpx.Client, dated
 CHANGES = {
     "held": {"trades": [{"symbol": "AAPL", "quantity": -1}, {"symbol": "SAP", "quantity": 2}]},
     "mixed": {"positions": [{"symbol": "MSFT", "target_weight": 1.0}], "rebalancing": "daily"},
+    "banded": {
+        "positions": [{"symbol": "AAPL", "target_weight": 0.2}, {"symbol": "MSFT", "target_weight": 0.8}],
+        "drift_band": 0.01,
+    },
 }
 
 
@@ -290,7 +294,7 @@ def of_contributions(contributions: dict[str, Any]) -> Iterator[tuple[str, dict[
             yield contributions["explain"], {"figure": figure, "symbol": row["symbol"]}, row[figure]
 
 
-@pytest.mark.parametrize("portfolio", ["held", "mixed"])
+@pytest.mark.parametrize("portfolio", ["held", "mixed", "banded"])
 def test_the_report_is_explained_by_what_it_serves(explained_api: httpx.Client, portfolio: str) -> None:
     report = get(explained_api, f"portfolios/{portfolio}/report")
     assert report["unavailable"] == {}

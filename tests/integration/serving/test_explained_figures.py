@@ -134,7 +134,7 @@ def earned(payload: dict[str, Any]) -> list[float]:
     return returns[rows].tolist()
 
 
-@pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed"])
+@pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed", "banded"])
 def test_simulations(explained_api: httpx.Client, portfolio: str) -> None:
     rows = get(explained_api, f"portfolios/{portfolio}/simulations")["data"]
     assert {row["model"] for row in rows} == {"stationary_bootstrap", "student_t"}

@@ -31,7 +31,7 @@ AS_OF = str(SESSIONS[-40])
 
 @pytest.mark.parametrize(
     ("portfolio", "body"),
-    [("held", {}), ("mixed", {"window_sessions": 120, "risk_free_rate_annual": 0.03, "as_of": AS_OF})],
+    [("held", {}), ("banded", {}), ("mixed", {"window_sessions": 120, "risk_free_rate_annual": 0.03, "as_of": AS_OF})],
 )
 def test_risk(explained_api: httpx.Client, portfolio: str, body: dict[str, Any]) -> None:
     path = f"portfolios/{portfolio}/risk"

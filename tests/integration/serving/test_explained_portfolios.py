@@ -55,7 +55,7 @@ from tests.integration.serving.seeding import DOLLARS_PER_EURO, SESSIONS, Seeded
 pytestmark = pytest.mark.xdist_group("explained_figures")
 
 
-@pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed"])
+@pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed", "banded"])
 @pytest.mark.parametrize("method", sorted(VAR_METHODS))
 def test_tails(explained_api: httpx.Client, portfolio: str, method: str) -> None:
     path = f"portfolios/{portfolio}/tail"
@@ -95,7 +95,7 @@ def test_components_sum_to_what_the_scenarios_say(explained_api: httpx.Client, s
     assert sum(payload["value"] for payload in parts) == pytest.approx(losses[int(np.ceil(0.99 * 252)) - 1], abs=1e-12)
 
 
-@pytest.mark.parametrize("portfolio", ["held", "mixed"])
+@pytest.mark.parametrize("portfolio", ["held", "mixed", "banded"])
 def test_contributions(explained_api: httpx.Client, portfolio: str) -> None:
     path = f"portfolios/{portfolio}/contributions"
     rows = get(explained_api, path)["data"]
@@ -131,7 +131,7 @@ def crisis(payload: dict[str, Any]) -> tuple[dict[str, float], dict[str, dict[st
     return whole, {s: {name: float(v[0, place]) for name, v in figures.items()} for place, s in enumerate(symbols)}
 
 
-@pytest.mark.parametrize("portfolio", ["held", "mixed", "proxied"])
+@pytest.mark.parametrize("portfolio", ["held", "mixed", "proxied", "banded"])
 def test_crises(explained_api: httpx.Client, portfolio: str) -> None:
     path = f"portfolios/{portfolio}/stress"
     scenarios = {s["scenario"]: s for s in get(explained_api, path, kind="historical")["data"]}
@@ -196,7 +196,7 @@ def stood(payload: dict[str, Any]) -> Outcomes:
     return next(o for o in standard_outcomes(standing) if o.statement.name == payload["parameters"]["scenario"])
 
 
-@pytest.mark.parametrize("portfolio", ["quarterly", "mixed"])
+@pytest.mark.parametrize("portfolio", ["quarterly", "mixed", "banded"])
 @pytest.mark.parametrize("kind", ["hypothetical", "reverse"])
 def test_standard_scenarios(explained_api: httpx.Client, portfolio: str, kind: str) -> None:
     path = f"portfolios/{portfolio}/stress"
@@ -233,7 +233,7 @@ def test_limits(explained_api: httpx.Client) -> None:
             )
 
 
-@pytest.mark.parametrize("portfolio", ["mixed", "held"])
+@pytest.mark.parametrize("portfolio", ["mixed", "held", "banded"])
 def test_currency_splits(explained_api: httpx.Client, portfolio: str) -> None:
     path, window = f"portfolios/{portfolio}/currency", {"start": "2022-03-01", "end": "2022-09-15"}
     served = get(explained_api, path, **window)

@@ -111,6 +111,18 @@ def test_simulations_in_the_background(client: httpx.Client, body: dict[str, Any
     assert list(inputs["exchange_rates"]) == ([] if body is JOB else ["EUR"])
 
 
+@pytest.mark.parametrize("body", [JOB, POSITIONS], ids=["portfolio", "positions"])
+def test_positions_that_were_simulated_together_are_again(client: httpx.Client, body: dict[str, Any]) -> None:
+    job = done(client, {**body, "fit_on": "positions", "cost_bps": 20.0, "monthly_flow": 0.1})
+    for measure in JOB_FIGURES:
+        payload = explained(client, f"simulations/{job['id']}", measure=measure)
+        served = job["result"][measure]
+        served = served["value"] if isinstance(served, dict) else served
+        require_again(payload, served, served)
+    assert (payload["parameters"]["fit_on"], payload["parameters"]["cost_bps"]) == ("positions", 20.0)
+    assert len(payload["inputs"]["scenarios"]) == WINDOW
+
+
 def simulated(payload: dict[str, Any]) -> dict[str, float]:
     """Every figure from nothing but the answer."""
     given = payload["parameters"]

@@ -44,7 +44,7 @@ def moved(payload: dict[str, Any], symbol: str) -> float:
     return float(direct + by_factors)
 
 
-@pytest.mark.parametrize("portfolio", ["held", "mixed"])
+@pytest.mark.parametrize("portfolio", ["held", "mixed", "banded"])
 def test_stated_shocks(explained_api: httpx.Client, portfolio: str) -> None:
     path, body = f"portfolios/{portfolio}/stress", {"hypothetical": {"name": "stated", **SHOCKS}}
     served = posted(explained_api, path, body)

@@ -237,10 +237,14 @@ def test_a_series_is_forecast_as_the_core_forecasts_it(client: httpx.Client) -> 
         for horizon, value in zip(spec.horizons_sessions, made.volatility_annual[-1].tolist(), strict=True)
     ]
     assert [(row["model"], row["horizon_sessions"], row["volatility"]) for row in found["volatility"]] == expected
-    (made,) = latest_quantiles(returns, spec)
-    assert [row["quantile"] for row in found["quantiles"]] == made.quantiles[-1].tolist()
-    assert [row["expected_shortfall"] for row in found["expected_shortfalls"]] == made.shortfalls[-1].tolist()
-    assert (found["left_out"], found["returns"], found["as_of"]) == ([], 700, None)
+    made = latest_quantiles(returns, spec)
+    assert [row["quantile"] for row in found["quantiles"]] == [q for one in made for q in one.quantiles[-1].tolist()]
+    shortfalls = [row["expected_shortfall"] for row in found["expected_shortfalls"]]
+    assert shortfalls == [loss for one in made for loss in one.shortfalls[-1].tolist()]
+    assert {row["version"] for row in found["quantiles"] if row["model"] == "conformal"} == {"1+ewma"}
+    assert [row["model"] for row in found["left_out"]] == ["pooled_panel", "combination"]
+    assert "a panel" in found["left_out"][0]["reason"]
+    assert (found["returns"], found["as_of"]) == (700, None)
 
 
 def test_prices_are_their_returns(client: httpx.Client) -> None:
@@ -250,7 +254,8 @@ def test_prices_are_their_returns(client: httpx.Client) -> None:
     returns = (np.array(prices)[1:] / np.array(prices)[:-1] - 1.0).tolist()
     assert found["as_of"] == dates[-1]
     assert found["volatility"] == post(client, returns={"values": returns}, horizons_sessions=[3])["volatility"]
-    assert [row["model"] for row in found["left_out"]] == ["har", "filtered_historical"]
+    left_out = [row["model"] for row in found["left_out"]]
+    assert left_out == ["har", "filtered_historical", "conformal", "pooled_panel", "combination"]
     assert "39 given" in found["left_out"][0]["reason"]
 
 

@@ -45,6 +45,15 @@ def test_health_has_four_fields(seeded: Seeded, serve: Serve, name: str) -> None
     assert "server" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("image", "digest"),
+    [(None, None), ("registry.example:5000/acme/api:latest", None), ("docker.io/acme/api@sha256:0a1b", "sha256:0a1b")],
+)
+def test_readiness_tells_the_digest_of_its_image(seeded: Seeded, serve: Serve, image: str | None, digest: str) -> None:
+    ready = serve(seeded.database.url, current_image=image).client.get("/health/ready").json()
+    assert ready["image_digest"] == digest
+
+
 def test_a_service_serves_its_slice_only(seeded: Seeded, serve: Serve) -> None:
     client = serve(seeded.database.url, "market-data-ingestion").client
     assert client.get("/api/v1/instruments").status_code == 200

@@ -104,10 +104,11 @@ def test_the_bytes_are_those_of_the_rows(either: httpx.Client, path: str) -> Non
 def tampered(stored: Seeded, client: httpx.Client) -> Iterator[httpx.Client]:
     """The client, while the stored texts are no JSON."""
     with stored.database.connect() as connection:
-        connection.execute("UPDATE served_year SET body = %b || body", [TAMPERED])
+        connection.execute("UPDATE served_year SET body = %b || body, digest = %b || digest", [TAMPERED] * 2)
     yield client
     with stored.database.connect() as connection:
-        connection.execute("UPDATE served_year SET body = substr(body, %s)", [len(TAMPERED) + 1])
+        start = len(TAMPERED) + 1
+        connection.execute("UPDATE served_year SET body = substr(body, %s), digest = substr(digest, %s)", [start] * 2)
 
 
 @pytest.mark.parametrize("query", [WHOLE, {"limit": HEAVY_ROWS}, {**WHOLE, "format": "json"}])
@@ -136,6 +137,19 @@ def test_a_table_that_accept_asks_for_is_made_of_rows(tampered: httpx.Client) ->
     answer = tampered.get(PRICES, params=WHOLE, headers={"Accept": "text/csv"})
     assert TAMPERED not in answer.content
     assert answer.content.count(b"\n") == len(SESSIONS) + 1
+
+
+def test_a_text_is_sent_by_postgres_once(client: httpx.Client, stored: Seeded) -> None:
+    before = asked(client, PRICES, **WHOLE).content
+    with stored.database.connect() as connection:
+        connection.execute("CREATE TABLE kept AS TABLE served_year")
+        connection.execute("UPDATE served_year SET body = ''")
+    try:
+        assert asked(client, PRICES, **WHOLE).content == before
+    finally:
+        with stored.database.connect() as connection:
+            connection.execute("UPDATE served_year AS s SET body = k.body FROM kept AS k WHERE k.digest = s.digest")
+            connection.execute("DROP TABLE kept")
 
 
 def test_what_is_not_there_is_refused_as_before(client: httpx.Client) -> None:

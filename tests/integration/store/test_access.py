@@ -22,7 +22,7 @@ from serving.callers import LOCAL, of_role
 from serving.deps import Connections
 from tests.integration.serving.accounts import House, furnish
 
-OWNED = ("portfolio", "position", "portfolio_limit", "limit_event", "portfolio_tail", "var_backtest")
+OWNED = ("portfolio", "position", "portfolio_limit", "limit_event", "portfolio_tail", "var_backtest", "portfolio_unit")
 """Tables of which the house has a row a portfolio."""
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import psycopg
 import pytest
+from psycopg.errors import CheckViolation
 
 from pipeline.base.errors import ConflictError, NotFoundError
-from pipeline.base.types import REBALANCING_POLICIES
+from pipeline.base.types import REBALANCING_POLICIES, MonthRange
 from pipeline.store.engine import Database
 from pipeline.store.instruments import Listing, read_instruments, replace_instruments
 from pipeline.store.materializations import UNPARTITIONED, read_partition_states
+from pipeline.store.portfolio_units import PORTFOLIO_UNIT, read_set_units
 from pipeline.store.portfolios import (
     PORTFOLIOS_INPUT,
     NewPortfolio,
@@ -73,8 +75,48 @@ def test_a_portfolio_comes_back_as_it_was_stored(listed: Database) -> None:
 @pytest.mark.parametrize("policy", REBALANCING_POLICIES)
 def test_every_policy_of_the_code_is_one_of_the_table(listed: Database, policy: str) -> None:
     weights = (Position(ids(listed)["KO"], "KO", target_weight=1.0),)
-    number = create(listed, NewPortfolio("Weights", policy, weights))  # type: ignore[arg-type]
-    assert read(listed, str(number)).rebalancing == policy
+    band = 0.05 if policy == "drift_band" else None
+    number = create(listed, NewPortfolio("Weights", policy, weights, drift_band=band))  # type: ignore[arg-type]
+    assert read(listed, str(number)).policy == (policy, band)
+
+
+@pytest.mark.parametrize(
+    ("policy", "band"), [("drift_band", None), ("monthly", 0.05), ("drift_band", 0.0), ("drift_band", 1.0)]
+)
+def test_the_table_has_a_band_between_0_and_1_with_its_policy_alone(
+    listed: Database, policy: str, band: float | None
+) -> None:
+    weights = (Position(ids(listed)["KO"], "KO", target_weight=1.0),)
+    with pytest.raises(CheckViolation, match="portfolio_drift_band_check"):
+        create(listed, NewPortfolio("Weights", policy, weights, drift_band=band))  # type: ignore[arg-type]
+
+
+def test_units_are_read_in_the_order_of_the_positions(listed: Database) -> None:
+    """Those are by symbol, and the numbers run the other way here."""
+    known, first, last = ids(listed), date(2022, 3, 1), date(2022, 3, 9)
+    weights = tuple(Position(known[symbol], symbol, target_weight=0.5) for symbol in ("AAPL", "KO"))
+    create(listed, NewPortfolio("Band", "drift_band", weights, drift_band=0.1))
+    create(listed, quantities(listed, KO=1.0))
+    rows = {
+        "portfolio_id": np.full(4, 1, dtype=np.int32),
+        "session": np.repeat(np.array([first, last], dtype="datetime64[D]"), 2),
+        "instrument_id": np.array([known["AAPL"], known["KO"]] * 2, dtype=np.int32),
+        "units": np.array([0.1, 0.2, 0.3, 0.4]),
+        "set_on": np.repeat(np.array([first, last], dtype="datetime64[D]"), 2),
+        "traded": np.zeros(4),
+    }
+    month = MonthRange(date(2022, 3, 1), date(2022, 3, 1))
+    with open_write(listed, "portfolio_units", "run", "v1") as write:
+        write.replace(PORTFOLIO_UNIT, rows, month)
+    with listed.connect() as connection:
+        found = read_set_units(connection, read_portfolios(connection), month.first, month.end)
+        later = read_set_units(connection, read_portfolios(connection), date(2022, 4, 1), date(2022, 5, 1))
+        connection.execute("DELETE FROM position WHERE instrument_id = %s", [known["KO"]])
+        without_one = read_set_units(connection, read_portfolios(connection), month.first, month.end)
+    assert list(found) == [1]
+    assert found[1].sessions.astype(date).tolist() == [first, last]
+    assert found[1].units.tolist() == [[0.1, 0.2], [0.3, 0.4]]
+    assert len(later[1].sessions) == len(without_one[1].sessions) == 0
 
 
 def test_portfolios_are_listed_by_number_each_with_its_own_positions(listed: Database) -> None:

@@ -14,9 +14,12 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel
 
+from pipeline.base.flags import Flag
 from pipeline.base.types import MonthRange
 from pipeline.store import rebuilding, writing
+from pipeline.store.audit import Actor
 from pipeline.store.engine import Database
+from pipeline.store.feature_flags import set_flag
 from pipeline.store.offering import Columns
 from pipeline.store.prices import PRICE, price_rows, replace_prices
 from pipeline.store.writing import WriteOutcome, open_write
@@ -110,6 +113,16 @@ def test_few_deletions_alone_are_found(database: Database, monkeypatch: pytest.M
     assert (outcome.inserted, outcome.revised, outcome.deleted) == (0, 1, 2)
     assert outcome.unchanged == len(close) - 3
     assert outcome.changed_months == {date(2022, 1, 1), date(2022, 4, 1)}
+
+
+def test_a_large_load_is_merged_in_place_while_the_flag_is_off(database: Database) -> None:
+    write(database, offer(1).rows)
+    before = table_number(database)
+    with database.connect() as connection:
+        set_flag(connection, Flag.BUILD_ANEW, False, "test", Actor("test"))
+    assert not write(database, offer(2).rows).built_anew
+    assert table_number(database) == before
+    assert write(database, offer(2).rows, anew=True).built_anew
 
 
 def test_the_second_rebuild_writes_nothing(database: Database) -> None:

@@ -71,7 +71,7 @@ def tell_split(database: Database, day: str, factor: float, instrument: int = 1)
 
 def series(database: Database, symbol: str = "A", most_rows: int = 10_000) -> ServedSeries | None:
     with database.connect() as connection:
-        return read_series_of_instrument(connection, PRICE_SERIES, symbol, most_rows)
+        return read_series_of_instrument(connection, PRICE_SERIES, symbol, most_rows, {})
 
 
 def says_what_the_rows_say(database: Database) -> bool:
@@ -98,6 +98,17 @@ def test_a_text_is_a_year_of_rows(priced: Database) -> None:
     assert [body.count(b"session") for body in found.bodies] == [2, 2, 1]
     assert found.last_session == date(2022, 3, 1)
     assert b'"volume":null' in found.bodies[0]
+
+
+def test_texts_that_are_held_are_not_sent(priced: Database) -> None:
+    found = series(priced)
+    assert found is not None
+    held = {found.digests[0]: b"held instead of the first year", found.digests[2]: b"and of the last", b"other": b""}
+    with priced.connect() as connection:
+        again = read_series_of_instrument(connection, PRICE_SERIES, "A", 10_000, held)
+    assert again is not None
+    assert again.bodies == (b"held instead of the first year", found.bodies[1], b"and of the last")
+    assert (again.digests, again.digest, again.last_session) == (found.digests, found.digest, found.last_session)
 
 
 def test_what_has_not_changed_is_not_written(priced: Database) -> None:

@@ -57,8 +57,13 @@ def test_without_an_environment_everything_is_local() -> None:
         ("TIINGO_API_KEY", SECRET, "tiingo_api_key", SecretStr(SECRET)),
         ("FRED_API_KEY", SECRET, "fred_api_key", SecretStr(SECRET)),
         ("FINTECH_ALERT_WEBHOOK_URL", SECRET, "alert_webhook_url", SecretStr(SECRET)),
+        ("FINTECH_ALERT_FORMAT", "slack", "alert_format", "slack"),
+        ("FINTECH_ALERT_ROUTING_KEY", SECRET, "alert_routing_key", SecretStr(SECRET)),
         ("FINTECH_COSTLY_STRATEGIES_SINCE", "1992-01-01", "costly_strategies_since", date(1992, 1, 1)),
+        ("FINTECH_EVENT_LOG_DAYS", "30", "event_log_days", 30),
+        ("FINTECH_AUDIT_DAYS", "3650", "audit_days", 3650),
         ("FINTECH_PUBLIC_URL", "http://127.0.0.1:3000", "public_url", "http://127.0.0.1:3000"),
+        ("FINTECH_DAGSTER_URL", "https://h/dagster", "dagster_url", "https://h/dagster"),
         ("FINTECH_PORT_OFFSET", "50000", "port_offset", 50_000),
         ("DATABASE_URL", "postgresql://h/db", "database_url", SecretStr("postgresql://h/db")),
         ("DAGSTER_DATABASE_URL", "postgresql://h/d", "dagster_database_url", SecretStr("postgresql://h/d")),
@@ -77,6 +82,7 @@ def test_without_an_environment_everything_is_local() -> None:
         ("FINTECH_ACCESS_LOG", "false", "access_log", False),
         ("FINTECH_METRICS", "0", "metrics", False),
         ("FINTECH_SIMULATION_WORKERS", "3", "simulation_workers", 3),
+        ("SIMULATION_SCHEDULER", "tcp://dask:8786", "simulation_scheduler", "tcp://dask:8786"),
         ("FINTECH_WORKERS", "2", "workers", 2),
         ("FINTECH_RATE_LIMIT", "5/minute", "rate_limit", "5/minute"),
         ("FINTECH_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies", ("10.0.0.0/8", "::1")),
@@ -87,6 +93,7 @@ def test_without_an_environment_everything_is_local() -> None:
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318", "otlp_endpoint", "http://h:4318"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.5", "trace_ratio", 0.5),
         ("SENTRY_DSN", "https://key@h/1", "sentry_dsn", SecretStr("https://key@h/1")),
+        ("DAGSTER_CURRENT_IMAGE", "acme/api@sha256:0", "current_image", "acme/api@sha256:0"),
     ],
 )
 def test_a_variable_sets_its_field(
@@ -129,7 +136,12 @@ def test_settings_cannot_be_changed() -> None:
     ("variable", "text"),
     [
         ("FINTECH_ENV", "prod"),
+        ("FINTECH_ALERT_FORMAT", "teams"),
         ("FINTECH_COSTLY_STRATEGIES_SINCE", "always"),
+        ("FINTECH_EVENT_LOG_DAYS", "6"),
+        ("FINTECH_AUDIT_DAYS", "29"),
+        ("FINTECH_DAGSTER_URL", "http://user:password@h/dagster"),
+        ("FINTECH_DAGSTER_URL", "h/dagster"),
         ("FINTECH_PORT_OFFSET", "-1"),
         ("FINTECH_PORT_OFFSET", "50001"),
         ("FINTECH_PORT_OFFSET", "many"),
@@ -141,6 +153,8 @@ def test_settings_cannot_be_changed() -> None:
         ("PORT", "80.5"),
         ("LOG_LEVEL", "INFO"),
         ("FINTECH_SIMULATION_WORKERS", "-1"),
+        ("SIMULATION_SCHEDULER", "http://dask:8786"),
+        ("SIMULATION_SCHEDULER", "tcp://dask"),
         ("FINTECH_WORKERS", "0"),
         ("FINTECH_CACHE_MIB", "-1"),
         ("FINTECH_CACHE_SECONDS", "0"),
@@ -190,6 +204,7 @@ def test_what_is_required_and_set_passes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_secret_variables() -> None:
     keys = {"JWT_SECRET", "SERVICE_API_KEY", "TIINGO_API_KEY", "FRED_API_KEY", "FINTECH_API_KEY"}
+    keys |= {"FINTECH_ALERT_ROUTING_KEY"}
     addresses = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "REDIS_URL", "SENTRY_DSN", "FINTECH_ALERT_WEBHOOK_URL"}
     assert addresses | keys == SECRET_VARIABLES
 

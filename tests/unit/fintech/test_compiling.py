@@ -104,7 +104,12 @@ def test_a_rehearsal_ends_early_with_its_parent(
 
 NEVER_IN_A_RUN = {"measure_whole"}
 """The report on whole series, which is called from code."""
-PARTS = {"random_words", "advance", "draw", "_fill"}
+PARTS = {
+    *("random_words", "lane_words", "lane_row", "draw", "draw_two_sided", "correlate"),
+    *("new_book", "open_book", "move", "value_shares", "settle", "trade", "is_outside", "close_lane"),
+    *("keep_fan", "keep_paths"),
+    *("coordinate", "draw_sums", "bridged", "bridged_by_lane", "_add_up"),
+}
 """Of the kernels that walk paths; not called by themselves where those come from a cache."""
 
 UNCALLED = """

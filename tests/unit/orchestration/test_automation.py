@@ -117,6 +117,17 @@ def test_interest_rates_that_were_never_read_hold_nothing_back(settled: Daemon) 
     assert set(settled.tick()) == set(DERIVED)
 
 
+def test_units_of_drift_bands_ask_for_the_months_that_read_them_once_they_have_changed(settled: Daemon) -> None:
+    settled.computed("portfolio_units", MONTHS, version="1")
+    settled.tick()
+    settled.computed("portfolio_units", MONTHS[12:], version="1")
+    assert settled.tick() == {}
+    settled.computed("portfolio_units", ["2005-03-01"], version="2")
+    first = MONTHS.index("2005-03-01")
+    assert settled.tick() == {"portfolio_risk": MONTHS[first : first + months_read("portfolio_risk") + 1]}
+    assert settled.tick() == {}
+
+
 def test_missing_prices_hold_back(daemon: Daemon) -> None:
     daemon.computed("instruments", version="1")
     daemon.computed("portfolios")

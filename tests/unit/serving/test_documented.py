@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.risk.measures import Measure
-from pipeline.risk.measures.backtests import exceptions_of, kupiec_test, traffic_light
+from pipeline.risk.measures.backtests import independence_undefined_because, kupiec_test, traffic_light
 from pipeline.risk.measures.covariance import ledoit_wolf_covariance
 from pipeline.risk.measures.on_request import REPORTED
 from serving.routes.explaining.documented import path_of, sources_of, words_of, words_of_field, words_of_module
@@ -65,7 +65,8 @@ def test_a_body_is_cited_by_its_whole_name() -> None:
 
 
 def test_what_cites_nothing_is_its_own_source() -> None:
-    assert sources_of(exceptions_of) == path_of(exceptions_of) == "pipeline.risk.measures.backtests.exceptions_of"
+    function = independence_undefined_because
+    assert sources_of(function) == path_of(function) == f"pipeline.risk.measures.backtests.{function.__name__}"
 
 
 @pytest.mark.parametrize("measure", REPORTED, ids=lambda measure: measure.name)

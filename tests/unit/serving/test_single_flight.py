@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from serving.caching.answers import Memory
+from serving.flags import Flags
 from serving.response_cache import ResponseCache, ResponseCacheMiddleware
 
 Messages = list[dict[str, Any]]
@@ -69,7 +70,7 @@ def responding(status: int, *headers: tuple[bytes, bytes]) -> Callable[[Callable
 
 
 def middleware(app: Application) -> ResponseCacheMiddleware:
-    return ResponseCacheMiddleware(app, ResponseCache(KnownVersion(), Memory(10**6, 300), None))  # type: ignore[arg-type]
+    return ResponseCacheMiddleware(app, ResponseCache(KnownVersion(), Memory(10**6, 300), None, Flags("")))  # type: ignore[arg-type]
 
 
 async def ask(cache: ResponseCacheMiddleware, method: str = "GET", path: str = "/api/v1/x") -> Messages:

@@ -16,6 +16,7 @@ from pipeline.store.portfolio_risk import PORTFOLIO_RISK
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION, SimulationRow
 from pipeline.store.portfolios import Position
 from pipeline.store.prices import PricePanel
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST, ProbabilityForecastRow
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, QUANTILE_LEVELS, QuantileForecastRow, quantile_name
 from pipeline.store.risk_columns import MEASURE_COLUMNS, RiskRow, measure_columns
 from pipeline.store.schema import column, key, session_key, writer
@@ -79,6 +80,7 @@ def test_levels_have_columns_of_their_own() -> None:
     [
         (SimulationRow, PORTFOLIO_SIMULATION),
         (QuantileForecastRow, QUANTILE_FORECAST),
+        (ProbabilityForecastRow, PROBABILITY_FORECAST),
         (VolatilityForecastRow, VOLATILITY_FORECAST),
         (RiskRow, PORTFOLIO_RISK),
         (RiskRow, INSTRUMENT_RISK),

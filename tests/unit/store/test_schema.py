@@ -77,7 +77,7 @@ def test_names_are_singular_snake_case(table: Table) -> None:
     for name in (table.name, *table.columns.keys()):
         assert name == name.lower()
         assert name.replace("_", "").isalnum()
-    assert not table.name.endswith("s")
+    assert not table.name.endswith("s") or table.name.endswith("ss")
 
 
 @EACH
@@ -96,7 +96,7 @@ def test_bounds_leave_room(table: Table) -> None:
 
 @EACH
 def test_a_series_names_the_write_behind_each_row(table: Table) -> None:
-    if session_column(table) is not None and table.name != "asset_partition":
+    if session_column(table) is not None and table.name not in {"asset_partition", "failed_partition"}:
         assert WRITER in table.columns
         assert not table.columns[WRITER].nullable
 

@@ -79,6 +79,7 @@ TABLES: dict[str, Call] = {
     "list_forecasts": lambda a: a.forecasts("AAPL").quantiles,
     "list_volatility_forecasts": lambda a: a.volatility_forecasts("AAPL", limit=10),
     "list_quantile_forecasts": lambda a: a.quantile_forecasts("AAPL", limit=10),
+    "list_probability_forecasts": lambda a: a.probability_forecasts("AAPL", limit=10),
     "list_volatilities_of_several": lambda a: a.volatility_forecasts_of(["AAPL"]),
     "list_quantiles_of_several": lambda a: a.quantile_forecasts_of(["AAPL"]),
     "get_portfolio_forecast": lambda a: a.portfolio_forecast(EXAMPLE),
@@ -225,13 +226,19 @@ def test_a_portfolio_is_made_changed_and_deleted(everything: fintech.Client, kno
     with pytest.raises(fintech.ProblemError) as caught:
         everything.delete_portfolio("changed", known=made)
     assert caught.value.status == 412
-    held = everything.replace_positions("changed", HELD, known=changed)
+    banded = everything.change_portfolio("changed", known=changed, rebalancing="drift_band", drift_band=0.1)
+    assert (banded.rebalancing, banded.drift_band) == ("drift_band", 0.1)
+    narrow = everything.replace_positions("changed", WEIGHTS, drift_band=0.05, known=banded)
+    assert (narrow.rebalancing, narrow.drift_band) == ("drift_band", 0.05)
+    assert everything.portfolios().to_df().set_index("slug").loc["changed", "drift_band"] == 0.05
+    held = everything.replace_positions("changed", HELD, known=narrow)
     assert (held.rebalancing, held.positions[0].quantity) == ("buy_and_hold", 10)
     everything.delete_limits("changed")
     everything.delete_portfolio("changed", known=held)
     with pytest.raises(fintech.ProblemError, match="changed"):
         everything.delete_portfolio("changed")
-    assert known.asked == {"post_portfolio", "patch_portfolio", "put_positions", "delete_limits", "remove_portfolio"}
+    changing = {"post_portfolio", "patch_portfolio", "put_positions", "delete_limits", "remove_portfolio"}
+    assert known.asked == {*changing, "list_portfolios"}
 
 
 def test_a_book_is_kept(everything: fintech.Client, known: Known) -> None:

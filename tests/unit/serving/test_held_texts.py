@@ -1,0 +1,36 @@
+"""Texts of stored series that a process holds, so that Postgres need not send them again."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pipeline.store.served_series import ServedSeries, digest_of
+from serving.stored_series import HeldTexts
+
+
+def series(*bodies: bytes) -> ServedSeries:
+    return ServedSeries(bodies, tuple(map(digest_of, bodies)), date(2022, 1, 3))
+
+
+def test_what_was_kept_last_is_held() -> None:
+    texts = HeldTexts()
+    assert texts.of("prices", "AAPL") == {}
+    texts.keep("prices", "AAPL", series(b"2020", b"2021"))
+    texts.keep("prices", "AAPL", series(b"2020", b"2021 and more"))
+    assert list(texts.of("prices", "AAPL").values()) == [b"2020", b"2021 and more"]
+    assert texts.of("instrument_risk", "AAPL") == {}
+
+
+def test_those_not_asked_for_longest_make_room() -> None:
+    texts = HeldTexts(most_bytes=10)
+    for symbol in ("A", "B", "A", "C"):
+        texts.keep("prices", symbol, series(symbol.encode() * 4))
+    assert [bool(texts.of("prices", symbol)) for symbol in ("A", "B", "C")] == [True, False, True]
+
+
+def test_a_series_that_is_too_long_is_not_held_and_takes_no_room() -> None:
+    texts = HeldTexts(most_bytes=10)
+    texts.keep("prices", "A", series(b"12345678901"))
+    assert texts.of("prices", "A") == {}
+    texts.keep("prices", "B", series(b"1234567890"))
+    assert list(texts.of("prices", "B").values()) == [b"1234567890"]
