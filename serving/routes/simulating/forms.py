@@ -206,7 +206,7 @@ class ProbabilityOut(Row):
     error: float = Field(description="Binomial standard error.")
 
 
-class QuantilesOut(Row):
+class DrawdownQuantilesOut(Row):
     """A distribution over the paths."""
 
     levels: list[float] = Field(description="Quantile levels.")
@@ -214,7 +214,7 @@ class QuantilesOut(Row):
     errors: list[float] = Field(description="Their standard errors.")
 
 
-class ContributionOut(Row):
+class SimulatedContributionOut(Row):
     """What a position adds to the gain and to the expected shortfall; all of them and the costs add up to the whole."""
 
     symbol: str | None = Field(description="Null for the costs of trades.")
@@ -237,13 +237,13 @@ class SimulatedRow(SimulationFigures):
     probability_of_loss_error: float = Field(description="Binomial standard error.")
     max_drawdown_mean_error: float = Field(description="Standard error of the mean.")
     max_drawdown_05: float = Field(description="5 % quantile of the deepest fall [fraction, negative]")
-    drawdown: QuantilesOut = Field(description="Of the deepest fall of a share [fraction, negative]")
+    drawdown: DrawdownQuantilesOut = Field(description="Of the deepest fall of a share [fraction, negative]")
     wealth_mean: float = Field(description="Mean wealth at the horizon, with what is paid in and out; the start is 1.")
     wealth_mean_error: float = Field(description="Standard error of the mean.")
     cost_mean: float = Field(description="Mean of what trades cost [fraction of the value at the start]")
     cost_mean_error: float = Field(description="Standard error of the mean.")
     depletion: ProbabilityOut = Field(description="That nothing is left at the horizon.")
-    contributions: list[ContributionOut] | None = Field(
+    contributions: list[SimulatedContributionOut] | None = Field(
         description="Of each position, and of costs; null if it was not asked."
     )
     sampling: Sampling = Field(description="How its paths were drawn, from which its errors follow.")

@@ -44,7 +44,9 @@ def test_every_month_of_every_asset_is_there_with_the_rows_that_were_recorded(
         for asset in MONTHLY_TABLES:
             ((months,),) = ask(f"SELECT count(*) FROM asset_partition WHERE asset = '{asset}'")
             assert months == len(known_months()), asset
-            assert sum(recorded_rows(ask, asset).values()) == sum(found_rows(ask, asset).values()) > 300, asset
+            rows = sum(found_rows(ask, asset).values())
+            assert rows == sum(recorded_rows(ask, asset).values()), asset
+            assert rows > 300 or asset == "portfolio_units", asset  # no sample portfolio has a drift band
 
 
 def test_interrupted_starts_left_nothing_behind(completed_run: Ended, shared_command_line: CommandLine) -> None:

@@ -20,6 +20,7 @@ from pipeline.risk.measures.holdings import scenario_returns
 from pipeline.risk.measures.pairs import known_correlation
 from pipeline.risk.measures.rolling_backtests import JudgedForecasts, rolling_backtests
 from pipeline.risk.measures.windows import TRADING_DAYS_PER_YEAR, simple_returns
+from pipeline.simulation.models import MODELS
 from pipeline.simulation.run import SimulationSpec, simulate
 from serving.routes.explaining.backtests import BACKTEST_FIGURES
 from serving.routes.explaining.forecasts import QUANTILE_FIGURES, VOLATILITY_FIGURES
@@ -137,8 +138,9 @@ def earned(payload: dict[str, Any]) -> list[float]:
 @pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed", "banded"])
 def test_simulations(explained_api: httpx.Client, portfolio: str) -> None:
     rows = get(explained_api, f"portfolios/{portfolio}/simulations")["data"]
-    assert {row["model"] for row in rows} == {"stationary_bootstrap", "student_t"}
-    for row in rows[-2:] + rows[:1]:
+    newest = {row["model"]: row for row in rows}
+    assert set(newest) == set(MODELS)
+    for row in [*newest.values(), rows[0]]:
         for measure in SIMULATION_FIGURES:
             asked = {"model": row["model"], "measure": measure, "session": row["session"]}
             payload = explained(explained_api, f"portfolios/{portfolio}/simulations", "portfolio_simulation", **asked)
@@ -185,7 +187,7 @@ def test_forecasts(explained_api: httpx.Client, symbol: str) -> None:
         ("portfolios/held/contributions", {"symbol": "AAPL", "measure": "cagr"}, "volatility_component"),
         ("portfolios/held/stress", {"scenario": "y2k"}, "equity_down_20"),
         ("portfolios/held/stress", {"scenario": "covid_2020", "measure": "shock"}, "worst_total"),
-        ("portfolios/held/simulations", {"model": "gbm", "measure": "var_99"}, "student_t"),
+        ("portfolios/held/simulations", {"model": "garch", "measure": "var_99"}, "student_t"),
         ("portfolios/held/simulations", {"model": "student_t", "measure": "var"}, "es_975_error"),
         ("portfolios/held/limits", {"measure": "cagr"}, "var_99_1d (above)"),
         ("portfolios/held/backtests", {"method": "ewma", "measure": "var_99_1d", "figure": "z"}, "kupiec_p_value"),
