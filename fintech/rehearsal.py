@@ -20,9 +20,8 @@ from pipeline.risk.measures.kernels.drift_band import setting_rows
 from pipeline.risk.measures.kernels.student_t import fit_many
 from pipeline.risk.measures.windows import RiskSpec, rolling, simple_returns
 from pipeline.risk.report import held_series, rolling_report
-from pipeline.simulation.models import MODELS
+from pipeline.simulation.models import STORED_MODELS
 from pipeline.simulation.run import SimulationSpec, simulate
-from pipeline.simulation.run.sampling import STEERED_MODELS
 
 SESSIONS = 400
 HELD = 3
@@ -42,13 +41,9 @@ def rehearse() -> Iterator[str]:
     yield "a portfolio's measures"
     fit_many(rolling(returns, spec.window_sessions))
     yield "the tails of windows"
-    for model in MODELS:
+    for model in STORED_MODELS:
         simulate(returns, SimulationSpec(model=model, paths=100, fit_window_sessions=len(returns)), 1)
         yield f"paths of {model}"
-    for model in STEERED_MODELS:
-        shifted = SimulationSpec(model, paths=1_024, fit_window_sessions=len(returns), sampling="importance")
-        simulate(returns, shifted, 1)
-        yield f"shifted paths of {model}"
     longer = np.tile(returns, 2)
     panel = Panel.of([Member(np.datetime64("2000-01-01") + np.arange(len(longer) + 1), longer)])
     panel_volatility_forecasts(panel, ForecastSpec(), [slice(None)])

@@ -21,7 +21,7 @@ from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
 from pipeline.risk.report import held_series
 from pipeline.simulation.assets.month_ends import last_rows
-from pipeline.simulation.models import SimulationInputError
+from pipeline.simulation.models import STORED_MODELS, SimulationInputError
 from pipeline.simulation.run import Begun, SimulationResult, SimulationSpec, begin
 from pipeline.simulation.run.cluster import Cluster, connected
 from pipeline.store.fx_rates import FX_RATES
@@ -37,9 +37,6 @@ LOOK_BACK_MONTHS = 64
 """1,260 sessions are sixty months and a few days; quarterly weights were set up to three months before."""
 
 THREADS = 2
-
-STORED_MODELS = ("stationary_bootstrap", "student_t")
-"""The others are there on request: all five would triple what a first run takes for 33 years of every portfolio."""
 
 
 def simulation_figures(rows: Columns) -> dict[str, float]:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import FloatArray
 from serving.held import Held
-from serving.routes.simulating.forms import ProbabilityOut, SimulatedRow, SimulateIn
+from serving.routes.simulating.forms import SimulatedProbabilityOut, SimulatedRow, SimulateIn
 
 if TYPE_CHECKING:
     from pipeline.simulation.models.outcomes import Outcomes
@@ -177,8 +177,8 @@ def _contributions(found: Contributions | None, symbols: tuple[str, ...]) -> lis
     return [{"symbol": symbol, **asdict(part)} for symbol, part in parts]
 
 
-def _probability(found: object | None) -> ProbabilityOut | None:
-    return None if found is None else ProbabilityOut.model_validate(found)
+def _probability(found: object | None) -> SimulatedProbabilityOut | None:
+    return None if found is None else SimulatedProbabilityOut.model_validate(found)
 
 
 def packed(outcomes: Outcomes) -> bytes:

@@ -199,7 +199,7 @@ class ParameterOut(Row):
     value: float
 
 
-class ProbabilityOut(Row):
+class SimulatedProbabilityOut(Row):
     """A share of the paths."""
 
     value: float = Field(description="Of the paths [probability]")
@@ -242,20 +242,20 @@ class SimulatedRow(SimulationFigures):
     wealth_mean_error: float = Field(description="Standard error of the mean.")
     cost_mean: float = Field(description="Mean of what trades cost [fraction of the value at the start]")
     cost_mean_error: float = Field(description="Standard error of the mean.")
-    depletion: ProbabilityOut = Field(description="That nothing is left at the horizon.")
+    depletion: SimulatedProbabilityOut = Field(description="That nothing is left at the horizon.")
     contributions: list[SimulatedContributionOut] | None = Field(
         description="Of each position, and of costs; null if it was not asked."
     )
     sampling: Sampling = Field(description="How its paths were drawn, from which its errors follow.")
     fan: SimulatedFanOut
     parameters: list[ParameterOut] = Field(description="Of the fitted model.")
-    probability_of_goal: ProbabilityOut | None = Field(
+    probability_of_goal: SimulatedProbabilityOut | None = Field(
         description="That the return at the horizon is goal_return or more; null if it was not asked."
     )
-    probability_of_wealth: ProbabilityOut | None = Field(
+    probability_of_wealth: SimulatedProbabilityOut | None = Field(
         description="That wealth at the horizon is goal_wealth or more; null if it was not asked."
     )
-    probability_of_ruin: ProbabilityOut | None = Field(
+    probability_of_ruin: SimulatedProbabilityOut | None = Field(
         description="That wealth falls by ruin_drawdown or more from its peak; null if it was not asked."
     )
 

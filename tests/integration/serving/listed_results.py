@@ -19,6 +19,7 @@ from tests.integration.serving.explained_results import seed_explained
 from tests.integration.serving.running import local_settings, running_service, wait_until
 from tests.integration.serving.seeding import MONTHS, SESSIONS, Seeded, filled
 from tests.integration.serving.test_models import register
+from tests.integration.serving.test_probabilities import write_chances
 
 STRATEGY = "min_variance"
 
@@ -30,6 +31,7 @@ def seed_listed(database: Database) -> Database:
     _seed_rates(seeded.database)
     _seed_refused(seeded.database)
     _seed_strategy(seeded)
+    write_chances(seeded)
     _seed_people(seeded.database)
     _seed_events(seeded)
     with running_service("backend-api", local_settings(seeded.database.url)) as service:

@@ -14,8 +14,8 @@ import pytest
 from dask.tokenize import tokenize
 
 from pipeline.orchestration.each_portfolio import each_portfolio
-from pipeline.simulation.assets.portfolio_simulation import STORED_MODELS, computing, simulated_rows
-from pipeline.simulation.models import MODELS
+from pipeline.simulation.assets.portfolio_simulation import computing, simulated_rows
+from pipeline.simulation.models import MODELS, STORED_MODELS
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.run import SimulationSpec, begin
 from pipeline.simulation.run import cluster as cluster_module
