@@ -69,7 +69,7 @@ class Asking:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def until(self, expression: str, seconds: float = 90.0) -> list[dict[str, str]]:
+    def until(self, expression: str, seconds: float = 240.0) -> list[dict[str, str]]:
         """Labels of what an expression finds, without the name and Prometheus' own."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
