@@ -17,7 +17,6 @@ from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 from pipeline.store.writing import Write, concatenated
 
-
 SHOWN_MODELS = (b"combination", b"gjr_garch")
 """What is published as a rule, and what it is to beat; an asset shows four figures."""
 
