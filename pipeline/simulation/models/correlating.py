@@ -60,7 +60,7 @@ def _factor_of_singular(covariance: FloatArray) -> FloatArray:
     return np.ascontiguousarray(np.linalg.qr(root.T)[1].T)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def correlate(mean: SingleArray, factor: SingleArray, z: SingleArray, x: SingleArray) -> None:
     """Fill `x` with means plus the product of a lower triangular factor and draws.
 

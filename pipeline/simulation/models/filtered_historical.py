@@ -111,7 +111,7 @@ def _walk(
     """A word a session; ``(half · t) >> 32`` favours no session by more than t / 2³²."""
     mean, recursions, variance_next, residuals = law
     n, sessions = residuals.shape
-    words, drawn = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
+    words, drawn = np.empty((WORDS_PER_BLOCK, LANES), np.uint32), np.empty(LANES, np.uint64)
     variance, surprise, rise = np.empty((n, LANES)), np.empty(LANES), np.empty((n, LANES))
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
@@ -123,7 +123,7 @@ def _walk(
         for step in range(len(plan.flows)):
             row = lane_row(words, step, first_path + first, STREAM, key)
             for lane in range(LANES):
-                drawn[lane] = ((row[lane] >> _HALF) * np.uint64(sessions)) >> _HALF
+                drawn[lane] = (np.uint64(row[lane]) * np.uint64(sessions)) >> _HALF
             for i in range(n):
                 omega, gain, loss, beta = recursions[i, 0], recursions[i, 1], recursions[i, 2], recursions[i, 3]
                 for lane in range(LANES):

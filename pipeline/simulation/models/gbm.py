@@ -16,15 +16,14 @@ from pipeline.base.types import FloatArray, IntArray
 from pipeline.simulation.models.arithmetic import SingleArray, growth_less_one
 from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
-from pipeline.simulation.models.inversion import draw
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
+from pipeline.simulation.models.normals import new_page, session_draws
 from pipeline.simulation.models.outcomes import Outcomes
-from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_row
+from pipeline.simulation.models.philox import LANES, LaneKey, lane_key
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import Parameter, columns_of, of_positions
 from pipeline.simulation.models.steered import walk_gbm
 from pipeline.simulation.models.steering import Steering, bridge_of
-from pipeline.simulation.models.tables import normal_table
 
 STREAM = np.uint64(3)
 
@@ -52,7 +51,7 @@ class FittedGbm:
 
     def walk(self, outcomes: Outcomes, plan: Plan, fan_steps: IntArray, key: tuple[int, int], first_path: int) -> None:
         """Walk by independent draws (see `FittedModel.walk`)."""
-        law = (self.mean.astype(np.float32), self.factor.astype(np.float32), normal_table())
+        law = (self.mean.astype(np.float32), self.factor.astype(np.float32))
         _walk(law, plan, lane_key(key), first_path, fan_steps, outcomes)
 
     def walk_steered(
@@ -66,7 +65,7 @@ class FittedGbm:
     ) -> None:
         """Walk to sums that are drawn ahead (see `SteeredModel.walk_steered`)."""
         bridge = bridge_of(steering.profile)
-        law = (self.mean.astype(np.float32), self.factor.astype(np.float32), normal_table(), bridge, STREAM)
+        law = (self.mean.astype(np.float32), self.factor.astype(np.float32), bridge, STREAM)
         walk_gbm(law, plan, steering, (lane_key(key), first_path), fan_steps, outcomes)
 
 
@@ -97,7 +96,7 @@ class Gbm:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(
-    law: tuple[SingleArray, SingleArray, FloatArray],
+    law: tuple[SingleArray, SingleArray],
     plan: Plan,
     key: LaneKey,
     first_path: int,
@@ -105,18 +104,15 @@ def _walk(
     outcomes: Outcomes,
 ) -> None:
     """A word a position and session; lanes without a path are walked in vain."""
-    mean, factor, table = law
+    mean, factor = law
     n = len(mean)
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    z, rise, room = np.empty((n, LANES), np.float32), np.empty((n, LANES), np.float32), np.empty(LANES)
+    rise, page = np.empty((n, LANES), np.float32), new_page(n)
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
-        row = fan = 0
+        fan = 0
         for step in range(len(plan.flows)):
-            for i in range(n):
-                draw(lane_row(words, row, first_path + first, STREAM, key), table, cells, room, z[i])
-                row += 1
+            z = session_draws(page, step, first_path + first, STREAM, key)
             correlate(mean, factor, z, rise)
             for i in range(n):
                 for lane in range(LANES):

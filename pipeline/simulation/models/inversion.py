@@ -1,9 +1,9 @@
-"""Draws by inversion: a random word, through the quantile function of a symmetric law.
+"""Draws by inversion: a random word, through the quantile function of a law.
 
-One word a draw and no rejection, so paths that are walked side by side stay in step, and a draw rises with its word,
-as quasi-random and shifted sampling ask. The quantile function is a table of cubics that meet its values and slopes
-at their ends: Hörmann & Leydold (2003), "Continuous random variate generation by fast numerical inversion", ACM
-TOMACS 13. Its cells halve with the probability, which keeps the relative error as small in the tail as in the middle.
+One word a draw and no rejection, so paths that are walked side by side stay in step. The quantile function is a table
+of cubics that meet its values and slopes at their ends: Hörmann & Leydold (2003), "Continuous random variate generation
+by fast numerical inversion", ACM TOMACS 13. Its cells halve with the probability, which keeps the relative error as
+small in the tail as in the middle.
 """
 
 from __future__ import annotations
@@ -15,43 +15,41 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from pipeline.base.types import FloatArray
-from pipeline.simulation.models.philox import WordArray
+from pipeline.simulation.models.philox import LaneWords, WordArray
 
 CELL_BITS = 5
-"""32 cells for each halving of the probability: draws of Student's t err by less than 3e-8 of themselves (tested)."""
+"""32 cells for each halving of the probability."""
 
 _CELLS = 2**CELL_BITS
-_TAIL_BITS = 52
+_TAIL_BITS = 31
 _OCTAVES = _TAIL_BITS + 1
 _TAIL_UNIT = 2.0 ** -(_TAIL_BITS + 1)
 
 # A float64 is a sign, 11 bits of exponent (1023 for numbers from 1 to 2) and 52 of mantissa.
-_SIGN = np.uint64(1 << 63)
 _MANTISSA_BITS = 52
 _ONE = np.uint64(1023 << _MANTISSA_BITS)
 _WHOLE = np.uint64((1023 + _MANTISSA_BITS) << _MANTISSA_BITS)  # 2⁵²: the mantissa then counts units
 _HALF_LESS = 2.0**_MANTISSA_BITS - 0.5
-_TAIL_SHIFT = np.uint64(63 - _TAIL_BITS)
+_TAIL = np.uint32(2**_TAIL_BITS - 1)
+_SIDE_SHIFT = np.uint32(_TAIL_BITS)
 _CELL_SHIFT = np.uint64(_MANTISSA_BITS - CELL_BITS)
 _CELL_OF_HALF = np.uint64(1022 << CELL_BITS)
 _WITHIN_CELL = np.uint64((1 << (_MANTISSA_BITS - CELL_BITS)) - 1)
 _WITHIN_SHIFT = np.uint64(CELL_BITS)
-_SIGN_SHIFT = np.uint64(63)
 _TABLE_CELLS = np.uint64(_CELLS * _OCTAVES)
 
 
 def quantile_table(
     quantile: Callable[[FloatArray], FloatArray], density: Callable[[FloatArray], FloatArray]
 ) -> FloatArray:
-    """The lower half of a symmetric law's quantile function, for `draw`.
+    """One side of a law's quantile function, for `draw_two_sided`.
 
     Parameters
     ----------
     quantile
-        Of probabilities from 2⁻⁵⁴ to ½.
+        Of probabilities from 2⁻³³ to ½.
     density
         At those quantiles; not 0.
 
@@ -91,50 +89,28 @@ float_of = cast("Callable[[np.uint64], float]", intrinsic(_emit_float))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw(
-    words: WordArray, table: FloatArray, cells: WordArray, room: FloatArray, draws: FloatArray | NDArray[np.float32]
-) -> None:
-    """Turn random words into draws of the law.
+def draw_two_sided(words: LaneWords, tables: FloatArray, cells: WordArray, draws: FloatArray) -> None:
+    """Turn random words into draws of the law, which rise or fall with the words of either half.
 
-    The uppermost bit is the side. The next 52, as the middle of one of 2⁵² equal steps of the probability of lying
-    farther out, are a float whose own exponent and first bits of mantissa name the cell. In three loops, of which the
-    first and the last compile to vector instructions; only the table has to be read one by one.
+    The uppermost bit is the side. The others, as the middle of one of 2³¹ equal steps of the probability of lying
+    farther out, are a float whose own exponent and first bits of mantissa name the cell. In two loops, of which the
+    first compiles to vector instructions; only the table has to be read one by one.
 
     Parameters
     ----------
     words
-        (n,) of `random_words`.
-    table
-        From `quantile_table`.
-    cells, room
-        (n,) to work in.
-    draws
-        (n,) to fill, of either precision.
-    """
-    for i in range(len(words)):
-        bits = bits_of(float_of(((words[i] & ~_SIGN) >> _TAIL_SHIFT) | _WHOLE) - _HALF_LESS)
-        cells[i] = (bits >> _CELL_SHIFT) - _CELL_OF_HALF
-        room[i] = float_of(((bits & _WITHIN_CELL) << _WITHIN_SHIFT) | _ONE) - 1.0
-    for i in range(len(words)):
-        cell, x = cells[i], room[i]
-        room[i] = table[cell, 0] + x * (table[cell, 1] + x * (table[cell, 2] + x * table[cell, 3]))
-    for i in range(len(words)):
-        draws[i] = float_of(bits_of(room[i]) ^ (words[i] & _SIGN))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def draw_two_sided(words: WordArray, tables: FloatArray, cells: WordArray, draws: FloatArray) -> None:
-    """Turn random words into draws of a law that is not symmetric; words and cells as in `draw`.
-
-    Parameters
-    ----------
+        (n,) of `lane_words`.
     tables
         Two of `quantile_table`, one on the other: below the median by the probability of lying lower, and above it by
         that of lying higher.
+    cells
+        (n,) to work in.
+    draws
+        (n,) to fill.
     """
     for i in range(len(words)):
-        bits = bits_of(float_of(((words[i] & ~_SIGN) >> _TAIL_SHIFT) | _WHOLE) - _HALF_LESS)
-        cells[i] = (bits >> _CELL_SHIFT) - _CELL_OF_HALF + (words[i] >> _SIGN_SHIFT) * _TABLE_CELLS
+        bits = bits_of(float_of(np.uint64(words[i] & _TAIL) | _WHOLE) - _HALF_LESS)
+        cells[i] = (bits >> _CELL_SHIFT) - _CELL_OF_HALF + np.uint64(words[i] >> _SIDE_SHIFT) * _TABLE_CELLS
         draws[i] = float_of(((bits & _WITHIN_CELL) << _WITHIN_SHIFT) | _ONE) - 1.0
     for i in range(len(words)):
         cell, x = cells[i], draws[i]

@@ -74,7 +74,7 @@ def new_book(positions: int, kept: int, lanes: int = LANES) -> Book:
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def open_book(book: Book, plan: Plan) -> None:
     """Begin with the weights."""
     lanes = len(book.wealth)
@@ -93,7 +93,7 @@ def open_book(book: Book, plan: Plan) -> None:
     book.cost[:] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def move(book: Book, plan: Plan, rise: FloatArray | SingleArray, step: int) -> None:
     """One session: positions rise or fall, and at its close is paid and traded what is due.
 
@@ -120,7 +120,8 @@ def move(book: Book, plan: Plan, rise: FloatArray | SingleArray, step: int) -> N
             value[i, lane] = moved
             wealth[lane] += moved
     value_shares(book)
-    settle(book, plan, step)
+    if plan.rebalances[step] or plan.flows[step] != 0.0 or plan.band < np.inf:
+        settle(book, plan, step)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -147,7 +148,7 @@ def settle(book: Book, plan: Plan, step: int) -> bool:
     return is_traded
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def value_shares(book: Book) -> None:
     """Take the wealth of a close into account; with nothing or less a portfolio is closed, and owes nothing."""
     wealth, shares, peak, least = book.wealth, book.shares, book.peak, book.least
@@ -229,7 +230,7 @@ def trade(book: Book, plan: Plan, lanes: tuple[int, int], flow: float, rebalance
             book.opened[i, lane] = value[i, lane]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def keep_fan(book: Book, outcomes: Outcomes, first: int, fan: int, fan_steps: IntArray, step: int) -> int:
     """Keep the wealth of a close that is the next of the fan's steps, and give the number of the one after."""
     if fan == len(fan_steps) or step + 1 != fan_steps[fan]:
@@ -239,7 +240,7 @@ def keep_fan(book: Book, outcomes: Outcomes, first: int, fan: int, fan_steps: In
     return fan + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def keep_paths(book: Book, outcomes: Outcomes, first: int) -> None:
     """Keep what became of the lanes that have a path."""
     for lane in range(min(len(book.wealth), len(outcomes.terminal_wealth) - first)):

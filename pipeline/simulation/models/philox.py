@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 WordArray: TypeAlias = NDArray[np.uint64]
+LaneWords: TypeAlias = NDArray[np.uint32]
 Words: TypeAlias = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 Key: TypeAlias = tuple[np.uint64, np.uint64]
 """Seed and subject."""
@@ -55,7 +56,7 @@ _product = cast("Callable[[np.uint64, np.uint64], tuple[np.uint64, np.uint64]]",
 """The upper and the lower 64 bits of a product; in compiled code only."""
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def random_words(block: np.uint64, path: np.uint64, stream: np.uint64, seed: np.uint64, subject: np.uint64) -> Words:
     """Four independent 64-bit words.
 
@@ -91,7 +92,6 @@ _NARROW_WEYL_0 = np.uint64(0x9E3779B9)
 _NARROW_WEYL_1 = np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_MIDDLE = np.uint64(1 << 31)
 
 
 def lane_key(key: tuple[int, int]) -> LaneKey:
@@ -101,34 +101,44 @@ def lane_key(key: tuple[int, int]) -> LaneKey:
     return np.uint64(word & _LOW), np.uint64(word >> _HALF)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def lane_words(words: WordArray, block: int, first_path: int, stream: np.uint64, key: LaneKey) -> None:
-    """Four words for each of the paths that are walked side by side.
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def lane_words(words: LaneWords, block: int, first_path: int, stream: np.uint64, key: LaneKey) -> None:
+    """Four words of each block for each of the paths that are walked side by side.
+
+    Products alone read the lower halves of their factors, so the upper ones are left as they come.
 
     Parameters
     ----------
     words
-        (4, LANES) to fill: 32 random bits above those of one half, for a word stands for the middle of its interval.
+        (4 · blocks, LANES) to fill.
     block, first_path, stream
-        As in `random_words`, each below 2³²; the path is that of the first lane.
+        As in `random_words`, each below 2³²; of the first block, and of the first lane.
     """
-    for lane in range(LANES):
-        c0, c1, c2, c3 = np.uint64(block), np.uint64(first_path) + np.uint64(lane), stream, np.uint64(0)
-        k0, k1 = key
-        for _ in range(_ROUNDS):
-            product_0, product_1 = _NARROW_MULTIPLIER_0 * c0, _NARROW_MULTIPLIER_1 * c2
-            c0, c2 = (product_1 >> _HALF) ^ c1 ^ k0, (product_0 >> _HALF) ^ c3 ^ k1
-            c1, c3 = product_1 & _LOW, product_0 & _LOW
-            k0, k1 = (k0 + _NARROW_WEYL_0) & _LOW, (k1 + _NARROW_WEYL_1) & _LOW
-        words[0, lane], words[1, lane] = (c0 << _HALF) | _MIDDLE, (c1 << _HALF) | _MIDDLE
-        words[2, lane], words[3, lane] = (c2 << _HALF) | _MIDDLE, (c3 << _HALF) | _MIDDLE
+    for first in range(0, len(words), WORDS_PER_BLOCK):
+        for lane in range(LANES):
+            c0, c1, c2, c3 = np.uint64(block), np.uint64(first_path) + np.uint64(lane), stream, np.uint64(0)
+            k0, k1 = key
+            for _ in range(_ROUNDS):
+                product_0, product_1 = _NARROW_MULTIPLIER_0 * (c0 & _LOW), _NARROW_MULTIPLIER_1 * (c2 & _LOW)
+                c0, c2 = (product_1 >> _HALF) ^ c1 ^ k0, (product_0 >> _HALF) ^ c3 ^ k1
+                c1, c3 = product_1, product_0
+                k0, k1 = k0 + _NARROW_WEYL_0, k1 + _NARROW_WEYL_1
+            words[first, lane], words[first + 1, lane] = np.uint32(c0), np.uint32(c1)
+            words[first + 2, lane], words[first + 3, lane] = np.uint32(c2), np.uint32(c3)
+        block += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lane_row(words: WordArray, row: int, first_path: int, stream: np.uint64, key: LaneKey) -> WordArray:
-    """(LANES,) the paths' words of one row of their sequences; rows are asked for in turn, from 0."""
+def lane_row(words: LaneWords, row: int, first_path: int, stream: np.uint64, key: LaneKey) -> LaneWords:
+    """(LANES,) the paths' words of one row of their sequences; rows are asked for in turn, from 0.
+
+    Parameters
+    ----------
+    words
+        (4, LANES) in which the rows of a block are kept.
+    """
     within = row % WORDS_PER_BLOCK
     if within == 0:
         lane_words(words, row // WORDS_PER_BLOCK, first_path, stream, key)
-    found: WordArray = words[within]
+    found: LaneWords = words[within]
     return found

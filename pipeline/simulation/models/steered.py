@@ -8,8 +8,9 @@ from numba import njit
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.simulation.models.arithmetic import SingleArray, growth_less_one
 from pipeline.simulation.models.correlating import correlate
-from pipeline.simulation.models.inversion import draw, draw_two_sided
+from pipeline.simulation.models.inversion import draw_two_sided
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
+from pipeline.simulation.models.normals import new_page, session_draws
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_row
 from pipeline.simulation.models.plan import Plan
@@ -18,7 +19,7 @@ from pipeline.simulation.models.steering import Steering, bridged, bridged_by_la
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def walk_gbm(
-    law: tuple[SingleArray, SingleArray, FloatArray, SingleArray, np.uint64],
+    law: tuple[SingleArray, SingleArray, SingleArray, np.uint64],
     plan: Plan,
     steering: Steering,
     start: tuple[LaneKey, int],
@@ -30,25 +31,22 @@ def walk_gbm(
     Parameters
     ----------
     law
-        Mean, factor and table of the model, the bridge of the profile, and the model's stream.
+        Mean and factor of the model, the bridge of the profile, and the model's stream.
     start
         Key and first path.
     """
-    mean, factor, table, bridge, stream = law
+    mean, factor, bridge, stream = law
     key, first_path = start
     n = len(mean)
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    z, rise, room = np.empty((n, LANES), np.float32), np.empty((n, LANES), np.float32), np.empty(LANES)
+    rise, page = np.empty((n, LANES), np.float32), new_page(n)
     left = np.empty((n, LANES), np.float32)
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
-        draw_sums(steering, table, first_path + first, key, left)
-        row = fan = 0
+        draw_sums(steering, first_path + first, key, left)
+        fan = 0
         for step in range(len(plan.flows)):
-            for i in range(n):
-                draw(lane_row(words, row, first_path + first, stream, key), table, cells, room, z[i])
-                row += 1
+            z = session_draws(page, step, first_path + first, stream, key)
             bridged(z, left, bridge[step, 0], bridge[step, 1], bridge[step, 2])
             correlate(mean, factor, z, rise)
             for i in range(n):
@@ -61,7 +59,7 @@ def walk_gbm(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def walk_student_t(
-    law: tuple[FloatArray, SingleArray, FloatArray, FloatArray, np.uint64],
+    law: tuple[FloatArray, SingleArray, FloatArray, tuple[np.uint64, np.uint64]],
     plan: Plan,
     steering: Steering,
     start: tuple[LaneKey, int],
@@ -75,34 +73,31 @@ def walk_student_t(
     Parameters
     ----------
     law
-        Location, factor, normal and mixing table of the model, and its stream.
+        Location, factor and mixing table of the model, and its streams: of normal and of mixing draws.
     start
         Key and first path.
     """
-    location, factor, table, mixing, stream = law
+    location, factor, mixing, (stream, mixing_stream) = law
     key, first_path = start
     n, horizon = len(location), len(plan.flows)
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    z, rise = np.empty((n, LANES), np.float32), np.empty((n, LANES), np.float32)
+    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint32), np.empty(LANES, np.uint64)
+    rise, page = np.empty((n, LANES), np.float32), new_page(n)
     left, factors = np.empty((n, LANES), np.float32), np.empty((3, LANES), np.float32)
-    room, zero = np.empty(LANES), np.zeros(n, np.float32)
+    zero = np.zeros(n, np.float32)
     spread, remaining = np.empty((horizon, LANES)), np.empty((horizon + 1, LANES))
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
-        draw_sums(steering, table, first_path + first, key, left)
-        row = fan = 0
+        draw_sums(steering, first_path + first, key, left)
+        fan = 0
         for step in range(horizon):
-            draw_two_sided(lane_row(words, row, first_path + first, stream, key), mixing, cells, spread[step])
-            row += 1
+            draw_two_sided(lane_row(words, step, first_path + first, mixing_stream, key), mixing, cells, spread[step])
         _add_up(spread, steering.profile, remaining)
         for i in range(n):
             for lane in range(LANES):
                 left[i, lane] *= np.float32(np.sqrt(remaining[0, lane]))
         for step in range(horizon):
-            for i in range(n):
-                draw(lane_row(words, row, first_path + first, stream, key), table, cells, room, z[i])
-                row += 1
+            z = session_draws(page, step, first_path + first, stream, key)
             for lane in range(LANES):
                 taken = steering.profile[step] * spread[step, lane]
                 factors[0, lane] = np.sqrt(remaining[step + 1, lane] / remaining[step, lane])

@@ -20,8 +20,8 @@ from numba import njit
 
 from pipeline.base.types import FloatArray
 from pipeline.simulation.models.arithmetic import SingleArray, fused
-from pipeline.simulation.models.inversion import draw
-from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, WordArray, lane_row
+from pipeline.simulation.models.normals import normal_draws
+from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, LaneWords, WordArray, lane_row
 from pipeline.simulation.models.plan import Plan
 
 STREAM = np.uint64(64)
@@ -34,8 +34,6 @@ and defensive mixture distributions", Technometrics 37), by which no path weighs
 LEAST_EXPOSURE = 0.05
 """Of the largest: where payments have taken nearly everything out."""
 
-_HALF = np.uint64(32)
-_MIDDLE = np.uint64(1 << 31)
 _BIT = np.uint64(1)
 
 
@@ -100,8 +98,8 @@ def bridge_of(profile: FloatArray) -> SingleArray:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def coordinate(
-    steering: Steering, number: int, words: WordArray, room: WordArray, first_path: int, key: LaneKey
-) -> WordArray:
+    steering: Steering, number: int, words: LaneWords, room: LaneWords, first_path: int, key: LaneKey
+) -> LaneWords:
     """(LANES,) words of one coordinate of the paths' sums; coordinates are asked for in turn, from 0."""
     net = steering.net
     if len(net) == 0:
@@ -117,20 +115,20 @@ def coordinate(
                 word ^= net[replicate, number, generator]
             point >>= 1
             generator += 1
-        room[lane] = (word << _HALF) | _MIDDLE
+        room[lane] = np.uint32(word)
     return room
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw_sums(steering: Steering, table: FloatArray, first_path: int, key: LaneKey, sums: SingleArray) -> None:
+def draw_sums(steering: Steering, first_path: int, key: LaneKey, sums: SingleArray) -> None:
     """Fill `sums`, (n, LANES), of the paths from the first on: rotated coordinates, of which the leading is shifted."""
     n = len(sums)
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    row, room, drawn = np.empty(LANES, np.uint64), np.empty(LANES), np.empty(LANES, np.float32)
+    words, row = np.empty((WORDS_PER_BLOCK, LANES), np.uint32), np.empty(LANES, np.uint32)
+    room, drawn = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     sums[:] = np.float32(0.0)
     shift = np.float32(steering.shift)
     for number in range(n):
-        draw(coordinate(steering, number, words, row, first_path, key), table, cells, room, drawn)
+        normal_draws(coordinate(steering, number, words, row, first_path, key), room, drawn)
         if number == 0 and shift != 0.0:
             for lane in range(LANES):
                 if (first_path + lane) % UNSHIFTED_EACH != 0:
@@ -142,13 +140,13 @@ def draw_sums(steering: Steering, table: FloatArray, first_path: int, key: LaneK
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def leading_coordinates(steering: Steering, table: FloatArray, key: LaneKey, leading: FloatArray) -> None:
+def leading_coordinates(steering: Steering, key: LaneKey, leading: FloatArray) -> None:
     """Fill `leading`, (paths,), with the first coordinate of every path from 0 on, shifted as `draw_sums` has it."""
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    row, room, drawn = np.empty(LANES, np.uint64), np.empty(LANES), np.empty(LANES, np.float32)
+    words, row = np.empty((WORDS_PER_BLOCK, LANES), np.uint32), np.empty(LANES, np.uint32)
+    room, drawn = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     shift = np.float32(steering.shift)
     for first in range(0, len(leading), LANES):
-        draw(coordinate(steering, 0, words, row, first, key), table, cells, room, drawn)
+        normal_draws(coordinate(steering, 0, words, row, first, key), room, drawn)
         for lane in range(min(LANES, len(leading) - first)):
             is_shifted = (first + lane) % UNSHIFTED_EACH != 0
             leading[first + lane] = drawn[lane] + shift if is_shifted else drawn[lane]

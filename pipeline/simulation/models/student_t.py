@@ -16,8 +16,9 @@ from pipeline.base.types import FloatArray, IntArray
 from pipeline.simulation.models.arithmetic import SingleArray
 from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
-from pipeline.simulation.models.inversion import draw, draw_two_sided
+from pipeline.simulation.models.inversion import draw_two_sided
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
+from pipeline.simulation.models.normals import new_page, session_draws
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_row
 from pipeline.simulation.models.plan import Plan
@@ -25,9 +26,10 @@ from pipeline.simulation.models.protocol import Parameter, columns_of, of_positi
 from pipeline.simulation.models.steered import walk_student_t
 from pipeline.simulation.models.steering import Steering
 from pipeline.simulation.models.student_t_fit import most_likely
-from pipeline.simulation.models.tables import mixing_tables, normal_table
+from pipeline.simulation.models.tables import mixing_tables
 
 STREAM = np.uint64(5)
+MIXING_STREAM = np.uint64(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class FittedStudentT:
 
     def walk(self, outcomes: Outcomes, plan: Plan, fan_steps: IntArray, key: tuple[int, int], first_path: int) -> None:
         """Walk by independent draws (see `FittedModel.walk`)."""
-        law = (self.location, self.factor.astype(np.float32), normal_table(), mixing_tables(self.degrees_of_freedom))
+        law = (self.location, self.factor.astype(np.float32), mixing_tables(self.degrees_of_freedom))
         _walk(law, plan, lane_key(key), first_path, fan_steps, outcomes)
 
     def walk_steered(
@@ -85,7 +87,7 @@ class FittedStudentT:
     ) -> None:
         """Walk to sums that are drawn ahead (see `SteeredModel.walk_steered`)."""
         mixing, factor = mixing_tables(self.degrees_of_freedom), self.factor.astype(np.float32)
-        law = (self.location, factor, normal_table(), mixing, STREAM)
+        law = (self.location, factor, mixing, (STREAM, MIXING_STREAM))
         walk_student_t(law, plan, steering, (lane_key(key), first_path), fan_steps, outcomes)
 
 
@@ -121,7 +123,7 @@ class StudentT:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(
-    law: tuple[FloatArray, SingleArray, FloatArray, FloatArray],
+    law: tuple[FloatArray, SingleArray, FloatArray],
     plan: Plan,
     key: LaneKey,
     first_path: int,
@@ -129,21 +131,18 @@ def _walk(
     outcomes: Outcomes,
 ) -> None:
     """A word a session and one a position; a return below -1, which the law can draw, leaves nothing."""
-    location, factor, table, mixing = law
+    location, factor, mixing = law
     n = len(location)
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    z, rise = np.empty((n, LANES), np.float32), np.empty((n, LANES), np.float32)
-    room, spread, zero = np.empty(LANES), np.empty(LANES), np.zeros(n, np.float32)
+    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint32), np.empty(LANES, np.uint64)
+    rise, page = np.empty((n, LANES), np.float32), new_page(n)
+    spread, zero = np.empty(LANES), np.zeros(n, np.float32)
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
-        row = fan = 0
+        fan = 0
         for step in range(len(plan.flows)):
-            draw_two_sided(lane_row(words, row, first_path + first, STREAM, key), mixing, cells, spread)
-            row += 1
-            for i in range(n):
-                draw(lane_row(words, row, first_path + first, STREAM, key), table, cells, room, z[i])
-                row += 1
+            draw_two_sided(lane_row(words, step, first_path + first, MIXING_STREAM, key), mixing, cells, spread)
+            z = session_draws(page, step, first_path + first, STREAM, key)
             correlate(zero, factor, z, rise)
             for i in range(n):
                 for lane in range(LANES):

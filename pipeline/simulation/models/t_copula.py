@@ -20,16 +20,18 @@ from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS
 from pipeline.simulation.models.arithmetic import SingleArray
 from pipeline.simulation.models.correlating import correlate, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
-from pipeline.simulation.models.inversion import draw, draw_two_sided
+from pipeline.simulation.models.inversion import draw_two_sided
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
 from pipeline.simulation.models.marginals import Marginal, fit_marginal, transfer, transfer_table
+from pipeline.simulation.models.normals import new_page, session_draws
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_row
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import Parameter, columns_of, of_positions
-from pipeline.simulation.models.tables import mixing_tables, normal_table
+from pipeline.simulation.models.tables import mixing_tables
 
 STREAM = np.uint64(6)
+MIXING_STREAM = np.uint64(8)
 
 MOST_POSITIONS = 100
 """Of each a table is kept, and of each pair the ranks are compared."""
@@ -73,7 +75,7 @@ class FittedTCopula:
 
     def walk(self, outcomes: Outcomes, plan: Plan, fan_steps: IntArray, key: tuple[int, int], first_path: int) -> None:
         """Walk by independent draws (see `FittedModel.walk`)."""
-        law = (self.factor.astype(np.float32), self.tables, normal_table(), mixing_tables(self.degrees_of_freedom))
+        law = (self.factor.astype(np.float32), self.tables, mixing_tables(self.degrees_of_freedom))
         _walk(law, plan, lane_key(key), first_path, fan_steps, outcomes)
 
 
@@ -151,7 +153,7 @@ def fit_degrees_of_freedom(columns: FloatArray, correlation: FloatArray) -> floa
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(
-    law: tuple[SingleArray, FloatArray, FloatArray, FloatArray],
+    law: tuple[SingleArray, FloatArray, FloatArray],
     plan: Plan,
     key: LaneKey,
     first_path: int,
@@ -159,21 +161,18 @@ def _walk(
     outcomes: Outcomes,
 ) -> None:
     """A word a session and one a position, as in ``student_t``."""
-    factor, tables, table, mixing = law
+    factor, tables, mixing = law
     n = len(factor)
-    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint64), np.empty(LANES, np.uint64)
-    z, rise = np.empty((n, LANES), np.float32), np.empty((n, LANES), np.float32)
-    room, spread, zero = np.empty(LANES), np.empty(LANES), np.zeros(n, np.float32)
+    words, cells = np.empty((WORDS_PER_BLOCK, LANES), np.uint32), np.empty(LANES, np.uint64)
+    rise, page = np.empty((n, LANES), np.float32), new_page(n)
+    spread, zero = np.empty(LANES), np.zeros(n, np.float32)
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
-        row = fan = 0
+        fan = 0
         for step in range(len(plan.flows)):
-            draw_two_sided(lane_row(words, row, first_path + first, STREAM, key), mixing, cells, spread)
-            row += 1
-            for i in range(n):
-                draw(lane_row(words, row, first_path + first, STREAM, key), table, cells, room, z[i])
-                row += 1
+            draw_two_sided(lane_row(words, step, first_path + first, MIXING_STREAM, key), mixing, cells, spread)
+            z = session_draws(page, step, first_path + first, STREAM, key)
             correlate(zero, factor, z, rise)
             for i in range(n):
                 transfer(tables[i], spread, cells, rise[i])

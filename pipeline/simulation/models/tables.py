@@ -1,4 +1,4 @@
-"""The quantile functions that kernels draw from: the normal law, and what makes normal draws Student's."""
+"""The quantile functions that kernels draw from: what makes normal draws Student's."""
 
 from __future__ import annotations
 
@@ -6,21 +6,13 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammainccinv, gammaincinv, gammaln, ndtri
+from scipy.special import gammainccinv, gammaincinv, gammaln
 
 from pipeline.base.types import FloatArray
 from pipeline.simulation.models.inversion import quantile_table
 
 TABLES_KEPT = 16
 """At least one a thread: every chunk of a run asks for the same."""
-
-
-@lru_cache(1)
-def normal_table() -> FloatArray:
-    """The standard normal law, for `draw`."""
-    return quantile_table(
-        lambda probability: np.asarray(ndtri(probability)), lambda z: np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-    )
 
 
 @lru_cache(TABLES_KEPT)

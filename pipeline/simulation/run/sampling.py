@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.stats import qmc
 
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.simulation.models import SimulationInputError
@@ -21,7 +20,6 @@ from pipeline.simulation.models.philox import WordArray, lane_key
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import FittedModel, SteeredModel
 from pipeline.simulation.models.steering import UNSHIFTED_EACH, Steering, leading_coordinates, steering_of
-from pipeline.simulation.models.tables import normal_table
 from pipeline.simulation.run.samples import Replicated, Sample, Weighted
 
 Sampling = Literal["plain", "sobol", "importance"]
@@ -110,6 +108,8 @@ def scrambled_nets(dimensions: int, points: int, key: tuple[int, int]) -> WordAr
     points
         Of each net, a power of two.
     """
+    from scipy.stats import qmc  # noqa: PLC0415 - 50 MB, and for these points only
+
     bits = points.bit_length() - 1
     words = np.empty((REPLICATES, dimensions, bits + 1), dtype=np.uint64)
     for replicate in range(REPLICATES):
@@ -137,7 +137,7 @@ def sample_of(steering: Steering | None, paths: int, key: tuple[int, int]) -> Sa
     if len(steering.net):
         return Replicated(numbers >> (steering.net.shape[2] - 1))
     leading = np.empty(paths)
-    leading_coordinates(steering, normal_table(), lane_key(key), leading)
+    leading_coordinates(steering, lane_key(key), leading)
     is_shifted = numbers % UNSHIFTED_EACH != 0
     likelihood = np.exp(steering.shift * leading - 0.5 * steering.shift**2)
     shifted = float(is_shifted.mean())

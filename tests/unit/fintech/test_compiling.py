@@ -105,7 +105,9 @@ def test_a_rehearsal_ends_early_with_its_parent(
 NEVER_IN_A_RUN = {"measure_whole", "leading_coordinates", "_walk", "walk_gbm", "walk_student_t"}
 """The report on whole series and paths with less error, which are made on request."""
 PARTS = {
-    *("random_words", "lane_words", "lane_row", "draw", "draw_two_sided", "correlate"),
+    *("random_words", "lane_words", "lane_row", "draw_two_sided", "correlate"),
+    *("new_page", "session_draws", "normal_draws", "figures_of_stretches", "_restored", "_stops"),
+    *("_take_units", "_ride", "_leap", "_drift"),
     *("new_book", "open_book", "move", "value_shares", "settle", "trade", "is_outside", "close_lane"),
     *("keep_fan", "keep_paths"),
     *("coordinate", "draw_sums", "bridged", "bridged_by_lane", "_add_up"),
