@@ -74,6 +74,13 @@ class Forecasting(Requests):
         query = window(start, end, "all") | {"symbols": ",".join(symbols)}
         return self._series("/quantile-forecasts", {**SYMBOL, **QUANTILES}, query, is_forward=True)
 
+    def probability_forecasts_of(
+        self, symbols: Sequence[str], *, start: Day | None = None, end: Day | None = None
+    ) -> Series:
+        """Chances of up to 500 instruments, one after the other; the newest year without `start`."""
+        query = window(start, end, "all") | {"symbols": ",".join(symbols)}
+        return self._series("/probability-forecasts", {**SYMBOL, **PROBABILITIES}, query, is_forward=True)
+
     def portfolio_forecast(self, portfolio: str | int, *, as_of: Day | None = None) -> PortfolioForecast:
         """What is expected of a portfolio's present holdings."""
         return PortfolioForecast.model_validate(self._get(f"/portfolios/{part(portfolio)}/forecast", {"as_of": as_of}))

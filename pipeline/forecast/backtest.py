@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -27,7 +27,7 @@ from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.panel import Panel
 from pipeline.forecast.models.panel_volatility import STAND_IN, panel_volatility
 from pipeline.forecast.models.protocol import DailyVolatility, ReturnDistribution, stand_in_of
-from pipeline.forecast.models.records import QuantileForecasts, VolatilityForecasts
+from pipeline.forecast.models.records import LongerQuantiles, QuantileForecasts, VolatilityForecasts
 from pipeline.forecast.models.scores import (
     REALISED_VARIANCE_FLOOR_DAILY,
     coverage,
@@ -49,11 +49,13 @@ class ForecastSpec:
     horizons_sessions
         Horizons of the volatility forecasts.
     levels
-        Quantile levels of the next session's return, ascending.
+        Quantile levels of the return, ascending.
     shortfall_levels
         Levels of the expected shortfall.
     periods_per_year
         Sessions per year, for annualising.
+    quantile_horizons_sessions
+        Horizons of quantiles and shortfalls, the next session first.
     volatility_models, quantile_models, panel_models
         The registered models.
     """
@@ -65,6 +67,7 @@ class ForecastSpec:
     volatility_models: tuple[VolatilityModel, ...] = VOLATILITY_MODELS
     quantile_models: tuple[QuantileModel, ...] = QUANTILE_MODELS
     panel_models: tuple[PanelModel, ...] = PANEL_MODELS
+    quantile_horizons_sessions: tuple[int, ...] = (1, 5)
 
     def __post_init__(self) -> None:
         if not self.horizons_sessions or min(self.horizons_sessions) < 1:
@@ -74,6 +77,9 @@ class ForecastSpec:
                 raise ForecastInputError(f"{name}={levels}: give fractions between 0 and 1, such as 0.01")
         if list(self.levels) != sorted(set(self.levels)):
             raise ForecastInputError(f"levels={self.levels}: give each level once, ascending")
+        horizons = self.quantile_horizons_sessions
+        if horizons[:1] != (1,) or list(horizons) != sorted(set(horizons)):
+            raise ForecastInputError(f"quantile_horizons_sessions={horizons}: give 1, then longer ones, ascending")
         if self.periods_per_year < 1:
             raise ForecastInputError(f"periods_per_year={self.periods_per_year}: give at least 1")
 
@@ -154,25 +160,44 @@ def panel_volatility_forecasts(
 def quantile_forecasts(
     returns: FloatArray, spec: ForecastSpec, rows: slice = slice(None), daily: FloatArray | None = None
 ) -> tuple[QuantileForecasts, ...]:
-    """Forecast the distribution of the next return as of each of `rows`, by each model.
+    """Forecast the distribution of the next return, and of longer ones, as of each of `rows`, by each model.
 
     Parameters and errors as in `volatility_forecasts`.
 
     Parameters
     ----------
     daily
-        (t,) volatility of the next session by the panel's combination, for the models that filter by it; NaN up to its
-        first. None where there is no panel: a simpler filter stands in.
+        (t, k) volatility a session over each of `quantile_horizons_sessions` by the panel's combination, for the models
+        that filter by it; NaN up to its first. None where there is no panel: a simpler filter stands in.
     """
     span = _span(_require_returns(returns), rows)
-    forecasts = []
-    for model in spec.quantile_models:
-        if daily is not None and isinstance(model, Conformal):
-            made = model.on(returns, daily, spec.levels, spec.shortfall_levels, span)
-        else:
-            made = model.forecast(returns, spec.levels, spec.shortfall_levels, span)
-        forecasts.append(_quantile_record(model, made, span, spec))
-    return tuple(forecasts)
+    filters = [None if daily is None else daily[:, column] for column in range(len(spec.quantile_horizons_sessions))]
+    return tuple(
+        _quantile_record(
+            model,
+            [
+                _distribution(model, returns, spec, span, (horizon, own))
+                for horizon, own in zip(spec.quantile_horizons_sessions, filters, strict=True)
+            ],
+            span,
+            spec,
+        )
+        for model in spec.quantile_models
+    )
+
+
+def _distribution(
+    model: QuantileModel,
+    returns: FloatArray,
+    spec: ForecastSpec,
+    span: range,
+    over: tuple[int, FloatArray | None],
+) -> ReturnDistribution:
+    """Over a horizon, filtered by a volatility where there is one and the model takes it."""
+    horizon, daily = over
+    if daily is not None and isinstance(model, Conformal):
+        return model.on(returns, daily, spec.levels, spec.shortfall_levels, span, horizon)
+    return model.forecast(returns, spec.levels, spec.shortfall_levels, span, horizon)
 
 
 def _volatility_record(
@@ -192,19 +217,24 @@ def _volatility_record(
 
 
 def _quantile_record(
-    model: QuantileModel, made: ReturnDistribution, span: range, spec: ForecastSpec
+    model: QuantileModel, made: Sequence[ReturnDistribution], span: range, spec: ForecastSpec
 ) -> QuantileForecasts:
+    following, *longer = made
     return QuantileForecasts(
         model=model.name,
         model_version=model.version,
         levels=spec.levels,
         shortfall_levels=spec.shortfall_levels,
         as_of=np.arange(span.start, span.stop),
-        trained_through=made.trained_through,
-        quantiles=made.quantiles,
-        shortfalls=made.shortfalls,
+        trained_through=following.trained_through,
+        quantiles=following.quantiles,
+        shortfalls=following.shortfalls,
+        longer=tuple(
+            LongerQuantiles(horizon, each.quantiles, each.shortfalls)
+            for horizon, each in zip(spec.quantile_horizons_sessions[1:], longer, strict=True)
+        ),
         stand_in=stand_in_of(model),
-        stands_in=made.stands_in,
+        stands_in=following.stands_in,
     )
 
 
@@ -226,7 +256,7 @@ def latest_quantiles(returns: FloatArray, spec: ForecastSpec) -> tuple[QuantileF
     """Forecast the distribution of the next return as of the newest session; errors as in `latest_volatility`."""
     for model in spec.quantile_models:
         _require_length(returns, model.name, model.minimum_returns)
-    return quantile_forecasts(returns, spec, slice(len(returns), None))
+    return quantile_forecasts(returns, replace(spec, quantile_horizons_sessions=(1,)), slice(len(returns), None))
 
 
 def score_volatility(forecasts: Sequence[VolatilityForecasts], returns: FloatArray) -> tuple[VolatilityScore, ...]:

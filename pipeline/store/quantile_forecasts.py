@@ -1,4 +1,8 @@
-"""Return quantile forecasts: one row an instrument, session and model, a column a level."""
+"""Return quantile forecasts: one row an instrument, session and model, a column a level and horizon.
+
+The horizon is in the name of a column, as in ``volatility_forecast``: the key of the table stays what released code
+reads and writes by (docs/decisions/0027).
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,24 @@ from pipeline.store.reading import Window, read_newest
 from pipeline.store.schema import METADATA, RETURN, SESSIONS, column, key, session_key, writer
 
 QUANTILE_LEVELS = (0.01, 0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975, 0.99)
+SHORTFALL_LEVELS = (0.01, 0.025)
+LONGER_HORIZON = 5
+"""Sessions, of the columns that may be empty."""
 
 
-def quantile_name(level: float) -> str:
-    """Column of a level: ``quantile_0010`` is the 1 % quantile, in tenths of a percent."""
-    return f"quantile_{round(level * 1000):04d}"
+def quantile_name(level: float, horizon_sessions: int = 1) -> str:
+    """Column of a level: ``quantile_0010`` is the 1 % quantile, in tenths of a percent; ``…_5d`` over 5 sessions."""
+    return _name("quantile", level, horizon_sessions)
+
+
+def shortfall_name(level: float, horizon_sessions: int = 1) -> str:
+    """Column of the expected shortfall below a quantile, as in `quantile_name`."""
+    return _name("es", level, horizon_sessions)
+
+
+def _name(prefix: str, level: float, horizon_sessions: int) -> str:
+    end = "" if horizon_sessions == 1 else f"_{horizon_sessions}d"
+    return f"{prefix}_{round(level * 1000):04d}{end}"
 
 
 QUANTILE_FORECAST = Table(
@@ -25,7 +42,9 @@ QUANTILE_FORECAST = Table(
     key("instrument_id", Integer(), "Instrument."),
     session_key("as_of"),
     key("model", Text(), "Forecast model."),
-    column("horizon_sessions", SmallInteger(), "Sessions ahead.", SESSIONS, nullable=False),
+    column(
+        "horizon_sessions", SmallInteger(), "Sessions ahead of the columns that name none.", SESSIONS, nullable=False
+    ),
     *(
         column(quantile_name(level), Double(), f"{level:.1%} quantile of the return.", RETURN, nullable=False)
         for level in QUANTILE_LEVELS
@@ -44,10 +63,28 @@ QUANTILE_FORECAST = Table(
         RETURN,
         nullable=False,
     ),
+    *(
+        column(
+            quantile_name(level, LONGER_HORIZON),
+            Double(),
+            f"{level:.1%} quantile of the return over {LONGER_HORIZON} sessions.",
+            RETURN,
+        )
+        for level in QUANTILE_LEVELS
+    ),
+    *(
+        column(
+            shortfall_name(level, LONGER_HORIZON),
+            Double(),
+            f"Expected shortfall over {LONGER_HORIZON} sessions below the {100 * level:g} % quantile; positive loss.",
+            RETURN,
+        )
+        for level in SHORTFALL_LEVELS
+    ),
     column("model_version", Text(), "Version of the model.", nullable=False),
     column("trained_through", Date(), "Last session that entered the model's fit.", nullable=False),
     writer(),
-    comment="Daily forecasts of every instrument's next return distribution.",
+    comment="Daily forecasts of the distribution of every instrument's next return, and of that over 5 sessions.",
 )
 
 
@@ -71,6 +108,17 @@ class QuantileForecastRow:
     quantile_0990: float
     es_0010: float
     es_0025: float
+    quantile_0010_5d: float | None
+    quantile_0025_5d: float | None
+    quantile_0050_5d: float | None
+    quantile_0250_5d: float | None
+    quantile_0500_5d: float | None
+    quantile_0750_5d: float | None
+    quantile_0950_5d: float | None
+    quantile_0975_5d: float | None
+    quantile_0990_5d: float | None
+    es_0010_5d: float | None
+    es_0025_5d: float | None
     materialization_id: int
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from sqlalchemy import Date, Double, Integer, Table, Text
 
 from pipeline.store.reading import Window, read_newest
-from pipeline.store.schema import METADATA, VOLATILITY, column, key, session_key, writer
+from pipeline.store.schema import METADATA, VOLATILITY, WRITER, column, key, session_key, writer
 
 VOLATILITY_FORECAST = Table(
     "volatility_forecast",
@@ -46,3 +47,11 @@ def read_volatility_forecasts(
 ) -> list[VolatilityForecastRow]:
     """The newest forecasts of an instrument inside a window, oldest first."""
     return read_newest(connection, VOLATILITY_FORECAST, {"instrument_id": instrument_id}, window, VolatilityForecastRow)
+
+
+def read_volatility_writes(connection: Connection, models: Sequence[str], last: date) -> list[int]:
+    """Numbers of the writes that stored the forecasts of some models up to a session."""
+    query = sql.SQL(
+        "SELECT DISTINCT {} FROM volatility_forecast WHERE model = ANY({}) AND as_of <= {} ORDER BY 1"
+    ).format(sql.Identifier(WRITER), sql.Literal(list(models)), sql.Literal(last))
+    return [row[0] for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""Stored forecasts of an instrument: volatility by horizon, and quantiles of the next return."""
+"""Stored forecasts of an instrument: volatility by horizon, and quantiles of the next return and of five sessions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class VolatilityOut(Row):
 
 @described_by(QUANTILE_FORECAST)
 class QuantilesOut(Row):
-    """A forecast of the next return's distribution by one model; ``quantile_0010`` is the 1 % quantile."""
+    """A forecast of the return's distribution by one model; ``quantile_0010`` is the 1 % quantile, ``…_5d`` over 5."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -62,6 +62,17 @@ class QuantilesOut(Row):
     quantile_0990: float | None
     es_0010: float | None
     es_0025: float | None
+    quantile_0010_5d: float | None
+    quantile_0025_5d: float | None
+    quantile_0050_5d: float | None
+    quantile_0250_5d: float | None
+    quantile_0500_5d: float | None
+    quantile_0750_5d: float | None
+    quantile_0950_5d: float | None
+    quantile_0975_5d: float | None
+    quantile_0990_5d: float | None
+    es_0010_5d: float | None
+    es_0025_5d: float | None
     model_version: str
     trained_through: date
     materialization_id: int
@@ -117,7 +128,7 @@ def list_volatility_forecasts(symbol: InstrumentPath, query: Windowed, database:
 
 @router.get("/{symbol}/forecasts/quantiles")
 def list_quantile_forecasts(symbol: InstrumentPath, query: Windowed, database: Database) -> Collection[QuantilesOut]:
-    """The newest stored quantiles of the next return inside a window, oldest first: a row a session and model."""
+    """The newest stored quantiles of returns to come inside a window, oldest first: a row a session and model."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
         rows = read_quantile_forecasts(connection, instrument.id, query.page(QUANTILES))

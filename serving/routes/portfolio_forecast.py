@@ -19,6 +19,7 @@ from pipeline.risk.report import HeldSeries
 from pipeline.store.portfolios import Portfolio, read_portfolio
 from serving.answers import Resource, Row
 from serving.deps import Connections, Database
+from serving.errors import problem_responses
 from serving.inputs import IsoDate, PortfolioPath
 from serving.positions import BAND_MEANING
 from serving.routes.portfolio_risk import LONGEST_WINDOW_SESSIONS, end_of
@@ -136,7 +137,7 @@ class ForecastQuery(BaseModel):
     as_of: IsoDate | None = Field(None, description="Last day whose price may be used; null for the newest.")
 
 
-@router.get("/{reference}/forecast")
+@router.get("/{reference}/forecast", responses=problem_responses(501))
 def get_portfolio_forecast(
     reference: PortfolioPath, query: Annotated[ForecastQuery, Query()], database: Database
 ) -> PortfolioForecastOut:
@@ -144,7 +145,7 @@ def get_portfolio_forecast(
     return _answered(reference, ForecastRequest(as_of=query.as_of), database)
 
 
-@router.post("/{reference}/forecast")
+@router.post("/{reference}/forecast", responses=problem_responses(501))
 def compute_portfolio_forecast(
     reference: PortfolioPath, database: Database, request: ForecastRequest | None = None
 ) -> PortfolioForecastOut:

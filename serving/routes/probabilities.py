@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -86,7 +86,7 @@ class _Record:
         return cls(None if found is None else found.relative_loss, verdict_of(found))
 
 
-class _Judged:
+class Judged:
     """A stored row with the record of its model."""
 
     __slots__ = ("_record", "_row")
@@ -106,9 +106,14 @@ def list_probability_forecasts(
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
         rows = read_probability_forecasts(connection, instrument.id, query.page(PROBABILITIES))
-        records = {model: _record(connection, model) for model in {row.model for row in rows}}
-        judged = [_Judged(row, records[row.model]) for row in rows]
-        return Collection[ProbabilityOut].page(judged, query.limit, PROBABILITIES, database.notice(connection))
+        found = judged(connection, rows)
+        return Collection[ProbabilityOut].page(found, query.limit, PROBABILITIES, database.notice(connection))
+
+
+def judged(connection: Connection, rows: Sequence[ProbabilityForecastRow]) -> list[Judged]:
+    """Stored rows, each with the record of its model."""
+    records = {model: _record(connection, model) for model in {row.model for row in rows}}
+    return [Judged(row, records[row.model]) for row in rows]
 
 
 def _record(connection: Connection, model: str) -> Mapping[str, Any]:

@@ -81,7 +81,8 @@ def refresh_cpu_s() -> float:
             logarithms = np.log([pooled.predict(prepared, fit), *(m.values[last:, :, column] for m in made.values())])
             np.exp(logarithms.mean(axis=0))
         for member, ewma in zip(over.members, daily, strict=True):
-            conformal.on(member.returns, ewma, SPEC.levels, SPEC.shortfall_levels, newest)
+            for horizon in SPEC.quantile_horizons_sessions:
+                conformal.on(member.returns, ewma, SPEC.levels, SPEC.shortfall_levels, newest, horizon)
 
     daily = [Ewma().daily_volatility(member.returns) for member in over.members]
     refresh()

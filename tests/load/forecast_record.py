@@ -14,8 +14,10 @@ from scipy.special import stdtrit
 
 from pipeline.base.types import BoolArray, DateArray, FloatArray
 from pipeline.forecast.models import PANEL_MODELS, VOLATILITY_MODELS
+from pipeline.forecast.models.baselines import Historical
 from pipeline.forecast.models.comparison import diebold_mariano
 from pipeline.forecast.models.conformal import Conformal
+from pipeline.forecast.models.coverage import coverage_tests
 from pipeline.forecast.models.panel import Member, Panel
 from pipeline.forecast.models.panel_volatility import panel_volatility
 from pipeline.forecast.models.scores import (
@@ -23,6 +25,7 @@ from pipeline.forecast.models.scores import (
     pinball_losses,
     qlike_losses,
     realised_variance,
+    returns_over,
 )
 from pipeline.risk.measures.backtests import conditional_coverage_test, kupiec_test
 from pipeline.risk.measures.gjr_garch import conditional_variances, fit_gjr_garch_t, forecast_variances
@@ -31,6 +34,7 @@ from tests.load.measuring import Figures, cpu_seconds
 
 HORIZONS = (1, 5, 21)
 LEVELS = (0.01, 0.05)
+LONGER = 5
 STOCKS = 20
 FIRST_SCORED = np.datetime64("2013-01-01")
 WINDOW, REFIT = 2_500, 21
@@ -59,6 +63,8 @@ class Record:
         Model → (m, n, h) a session.
     quantiles
         Model → (m, n, q) of `LEVELS`.
+    longer
+        The same over `LONGER` sessions: of ours, and of the returns of a year as they were.
     cpu_s
         That the pipeline's own forecasts took.
     """
@@ -66,6 +72,7 @@ class Record:
     rows: range
     variances: Mapping[str, FloatArray]
     quantiles: Mapping[str, FloatArray]
+    longer: Mapping[str, FloatArray]
     cpu_s: float
 
 
@@ -80,18 +87,30 @@ def walk_forward(over: Panel, first: np.datetime64 = FIRST_SCORED) -> Record:
         one.model: np.stack([own[number].daily.values[kept] ** 2 for own in made], axis=1)
         for number, one in enumerate(made[0])
     }
-    best = [own[-1].daily.values[:, 0] for own in made]
-    conformal = np.stack(
-        [
-            Conformal().on(member.returns, daily, LEVELS, LEVELS, rows).quantiles
-            for member, daily in zip(over.members, best, strict=True)
-        ],
-        axis=1,
+    following, longer = (
+        _adaptive(over, [own[-1].daily.values[:, HORIZONS.index(horizon)] for own in made], rows, horizon)
+        for horizon in (1, LONGER)
     )
     spent = cpu_seconds() - started
     peers = [peer_forecasts(member.returns, rows) for member in over.members]
     variances["peer"] = np.stack([own for own, _ in peers], axis=1)
-    return Record(rows, variances, {"conformal": conformal, "peer": np.stack([q for _, q in peers], axis=1)}, spent)
+    naive = [Historical().forecast(member.returns, LEVELS, (), rows, LONGER).quantiles for member in over.members]
+    return Record(
+        rows,
+        variances,
+        {"conformal": following, "peer": np.stack([q for _, q in peers], axis=1)},
+        {"conformal": longer, "historical": np.stack(naive, axis=1)},
+        spent,
+    )
+
+
+def _adaptive(over: Panel, best: Sequence[FloatArray], rows: range, horizon: int) -> FloatArray:
+    """(m, n, q) quantiles of the return over a horizon, filtered by (n) volatilities."""
+    made = [
+        Conformal().on(member.returns, daily, LEVELS, LEVELS, rows, horizon).quantiles
+        for member, daily in zip(over.members, best, strict=True)
+    ]
+    return np.stack(made, axis=1)
 
 
 def peer_forecasts(returns: FloatArray, rows: range) -> tuple[FloatArray, FloatArray]:
@@ -159,6 +178,24 @@ def quantile_figures(record: Record, over: Panel) -> Figures:
         if column == 0:
             passed = _passed(hits, level)
             figures |= {"kupiec_passes": float(sum(k for k, _ in passed)), "both_pass": float(sum(map(all, passed)))}
+    return figures | _longer_figures(record, over)
+
+
+def _longer_figures(record: Record, over: Panel) -> Figures:
+    """Tick losses by those of a year as it was, and stocks that pass tests of returns that do not overlap."""
+    figures: dict[str, float] = {}
+    rows = np.arange(record.rows.start, record.rows.stop - LONGER)
+    realised = np.stack([returns_over(member.returns, LONGER)[rows] for member in over.members[:STOCKS]], axis=1)
+    ours, naive = (record.longer[name][:-LONGER, :STOCKS] for name in ("conformal", "historical"))
+    for column, level in enumerate(LEVELS):
+        name = f"{level * 100:g}_{LONGER}d"
+        losses = [pinball_losses(realised, made[:, :, column], level).mean() for made in (ours, naive)]
+        figures[f"pinball_{name}_vs_historical"] = float(losses[0] / losses[1])
+        hits = realised < ours[:, :, column]
+        figures[f"coverage_{name}_percent"] = 100.0 * float(hits.mean())
+        if column == 0:
+            kupiec = [coverage_tests(own, level, LONGER).kupiec.p_value for own in hits.T]
+            figures[f"kupiec_passes_{LONGER}d"] = float(sum(p is not None and p >= PASSES for p in kupiec))
     return figures
 
 

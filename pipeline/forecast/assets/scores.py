@@ -28,7 +28,7 @@ from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.forecast_scores import FORECAST_SCORE
 from pipeline.store.packed_series import Series
 from pipeline.store.packed_series import read_series as read_packed
-from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, quantile_name
+from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, quantile_name, shortfall_name
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 from pipeline.store.writing import Write, concatenated
 
@@ -39,8 +39,10 @@ PRICE_MONTHS = 52
 
 SPEC = ForecastSpec()
 _HORIZONS = tuple(f"volatility_{horizon}d" for horizon in SPEC.horizons_sessions)
-_QUANTILES = tuple(quantile_name(level) for level in SPEC.levels)
-_SHORTFALLS = tuple(f"es_{round(level * 1000):04d}" for level in SPEC.shortfall_levels)
+_QUANTILES = {h: tuple(quantile_name(level, h) for level in SPEC.levels) for h in SPEC.quantile_horizons_sessions}
+_SHORTFALLS = {
+    h: tuple(shortfall_name(level, h) for level in SPEC.shortfall_levels) for h in SPEC.quantile_horizons_sessions
+}
 
 Stored = Mapping[str, Series]
 """Model → forecasts of one instrument."""
@@ -55,7 +57,7 @@ def score_figures(rows: Columns) -> dict[str, float]:
             figures[f"har_qlike_{horizon}d_over_ewma_ratio"] = float(
                 rows["loss"][one].mean() / rows["baseline_loss"][one].mean()
             )
-    tail = rows["kind"] == b"quantile_0.01"
+    tail = (rows["kind"] == b"quantile_0.01") & (rows["horizon_sessions"] == 1)
     if tail.any():
         count = rows["forecasts"][tail].sum()
         figures["returns_below_quantile_01_fraction"] = float(rows["hits"][tail].sum() / count)
@@ -96,7 +98,7 @@ def forecast_scores(write: Write, months: MonthRange) -> Produced:
 def _score_columns(write: Write, months: MonthRange) -> Iterator[Columns]:
     since, subject = months.back(FORECAST_MONTHS), ("instrument_id", "model")
     volatilities = read_packed(write.connection, VOLATILITY_FORECAST, subject, _HORIZONS, since, months.end)
-    names = (*_QUANTILES, *_SHORTFALLS)
+    names = [name for h in SPEC.quantile_horizons_sessions for name in (*_QUANTILES[h], *_SHORTFALLS[h])]
     quantiles = read_packed(write.connection, QUANTILE_FORECAST, subject, names, since, months.end)
     stored = (_by_instrument(volatilities), _by_instrument(quantiles))
     for series in read_series(write, months):
@@ -137,18 +139,18 @@ class _Instrument:
         yield from variance_losses(self.past, SPEC.horizons_sessions, made, usable, SPEC.periods_per_year)
 
     def distributions(self, stored: Stored) -> Iterator[Losses]:
-        """Losses of its quantile forecasts."""
-        if not stored:
-            return
-        made = {model: self._stored_distributions(kept) for model, kept in stored.items()}
-        naive = Historical().forecast(self.series.returns, SPEC.levels, SPEC.shortfall_levels, self.rows)
-        made[Historical.name] = Distributions(self._padded(naive.quantiles), self._padded(naive.shortfalls))
-        baselines = dict.fromkeys(stored, Historical.name)
-        yield from distribution_losses(self.past, SPEC.levels, SPEC.shortfall_levels, made, baselines)
+        """Losses of its quantile forecasts at each horizon."""
+        levels = (SPEC.levels, SPEC.shortfall_levels)
+        for horizon in SPEC.quantile_horizons_sessions if stored else ():
+            made = {model: self._stored_distributions(kept, horizon) for model, kept in stored.items()}
+            naive = Historical().forecast(self.series.returns, *levels, self.rows, horizon)
+            made[Historical.name] = Distributions(self._padded(naive.quantiles), self._padded(naive.shortfalls))
+            baselines = dict.fromkeys(stored, Historical.name)
+            yield from distribution_losses(self.past, *levels, made, baselines, horizon)
 
-    def _stored_distributions(self, kept: Series) -> Distributions:
+    def _stored_distributions(self, kept: Series, horizon: int) -> Distributions:
         sessions = self.series.sessions
-        return Distributions(_dense(sessions, kept, _QUANTILES), _dense(sessions, kept, _SHORTFALLS))
+        return Distributions(_dense(sessions, kept, _QUANTILES[horizon]), _dense(sessions, kept, _SHORTFALLS[horizon]))
 
     def _padded(self, values: FloatArray) -> FloatArray:
         """The values of `rows` among those of all sessions."""

@@ -1,13 +1,14 @@
-"""What both forecast assets read: each instrument's whole history."""
+"""What the forecast assets read: each instrument's whole history."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.base.types import DateArray, FloatArray, MonthRange
+from pipeline.forecast.models.panel import Member, Panel
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.instruments import read_instruments
 from pipeline.store.prices import read_price_panel
@@ -53,3 +54,17 @@ def read_all_series(write: Write, months: MonthRange) -> Iterator[InstrumentSeri
         sessions = panel.sessions[priced]
         if len(sessions) > 1:
             yield InstrumentSeries(instrument_id, sessions, simple_returns(close[priced]), months.rows_of(sessions))
+
+
+def panel_of(every: Sequence[InstrumentSeries]) -> Panel:
+    """Some instruments side by side; at least one."""
+    return Panel.of([Member(series.sessions, series.returns) for series in every])
+
+
+def returns_by_session(every: Sequence[InstrumentSeries]) -> FloatArray:
+    """(t, n) return into each session of any; NaN where an instrument has none."""
+    if not every:
+        return np.empty((0, 0))
+    panel = panel_of(every)
+    into = [np.concatenate([[np.nan], series.returns]) for series in every]
+    return np.stack([panel.spread(number, own) for number, own in enumerate(into)], axis=1)

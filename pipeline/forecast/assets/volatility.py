@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.types import MonthRange
-from pipeline.forecast.assets.series import LOOK_BACK_MONTHS, read_all_series
+from pipeline.forecast.assets.drift_checks import INPUT_DRIFT, check_inputs
+from pipeline.forecast.assets.series import (
+    LOOK_BACK_MONTHS,
+    InstrumentSeries,
+    panel_of,
+    read_all_series,
+    returns_by_session,
+)
 from pipeline.forecast.backtest import ForecastSpec, panel_volatility_forecasts
-from pipeline.forecast.models.panel import Member, Panel
 from pipeline.orchestration.checks import Columns
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
@@ -38,21 +44,23 @@ def volatility_figures(rows: Columns) -> dict[str, float]:
     inputs={"instruments": None, "prices": LOOK_BACK_MONTHS},
     figures=volatility_figures,
     headline="volatility_21d",
+    check_specs=(INPUT_DRIFT,),
 )
 def volatility_forecast(write: Write, months: MonthRange) -> Produced:
     """Volatility of every instrument over the next 1, 5 and 21 sessions, by each model and their combination."""
+    every = list(read_all_series(write, months))
     return Produced(
-        concatenated(VOLATILITY_FORECAST, _forecast_columns(write, months)),
+        concatenated(VOLATILITY_FORECAST, volatility_columns(every)),
+        checks=(check_inputs(returns_by_session(every)),),
         empty_because="no instrument has the sessions that a model needs",
     )
 
 
-def _forecast_columns(write: Write, months: MonthRange) -> Iterator[Mapping[str, NDArray[Any]]]:
-    every = list(read_all_series(write, months))
+def volatility_columns(every: Sequence[InstrumentSeries]) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The rows of each instrument and model, as columns of the table."""
     if not every:
         return
-    panel = Panel.of([Member(series.sessions, series.returns) for series in every])
-    made = panel_volatility_forecasts(panel, ForecastSpec(), [series.rows for series in every])
+    made = panel_volatility_forecasts(panel_of(every), ForecastSpec(), [series.rows for series in every])
     for series, own in zip(every, made, strict=True):
         for forecasts in own:
             columns = forecasts.columns(series.sessions)

@@ -23,6 +23,7 @@ from pipeline.forecast.models.protocol import (
     ReturnDistribution,
     rows_or_untrained,
 )
+from pipeline.forecast.models.scores import returns_over
 
 VOLATILITY_BASELINE = Ewma.name
 
@@ -75,7 +76,7 @@ class Historical:
     Parameters
     ----------
     window_returns
-        Newest returns that make the distribution; there is no forecast before.
+        Newest returns that make the distribution; there is no forecast before. Over several sessions they overlap.
     """
 
     name: ClassVar[str] = "historical"
@@ -92,14 +93,21 @@ class Historical:
         return self.window_returns
 
     def forecast(
-        self, returns: FloatArray, levels: Sequence[float], shortfall_levels: Sequence[float], rows: range
+        self,
+        returns: FloatArray,
+        levels: Sequence[float],
+        shortfall_levels: Sequence[float],
+        rows: range,
+        horizon: int = 1,
     ) -> ReturnDistribution:
         """Forecast as of each row; see `QuantileModel`."""
         quantiles = np.full((len(rows), len(levels)), np.nan)
         shortfalls = np.full((len(rows), len(shortfall_levels)), np.nan)
-        for start in range(max(rows.start, self.window_returns), rows.stop, ROWS_AT_ONCE):
+        least = self.window_returns + horizon - 1
+        for start in range(max(rows.start, least), rows.stop, ROWS_AT_ONCE):
             stop = min(start + ROWS_AT_ONCE, rows.stop)
-            windows = sliding_window_view(returns[start - self.window_returns : stop - 1], self.window_returns)
+            over = returns_over(returns[start - least : stop - 1], horizon)
+            windows = sliding_window_view(over, self.window_returns)
             ordered = np.sort(windows, axis=1)
             sizes = np.full(stop - start, self.window_returns)
             made = slice(start - rows.start, stop - rows.start)
@@ -108,7 +116,7 @@ class Historical:
             for column, level in enumerate(shortfall_levels):
                 tail = ordered[:, : int(quantile_ranks(sizes[:1], level)[0])]
                 shortfalls[made, column] = expected_shortfall(tail, sizes, level)
-        return ReturnDistribution(quantiles, shortfalls, rows_or_untrained(rows, self.window_returns))
+        return ReturnDistribution(quantiles, shortfalls, rows_or_untrained(rows, least))
 
 
 def _require_window(window: int, minimum: int) -> None:

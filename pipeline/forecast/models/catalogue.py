@@ -66,18 +66,36 @@ CATALOGUE: Mapping[str, ModelNote] = {
         "Past returns over the combination's volatility for them, read at levels that move after each miss.",
         "Gibbs & Candès (2021), Adaptive conformal inference under distribution shift; Barone-Adesi, Giannopoulos &"
         " Vosper (1999).",
-        "Quantiles and expected shortfall of the next session's return, with the stated share of misses in the"
+        "Quantiles and expected shortfall of the return over 1 and 5 sessions, with the stated share of misses in the"
         " long run.",
-        "Nothing worse can be forecast than the worst of the last 750 surprises at today's volatility. The share of"
-        " misses is right over years, not in each month. A series without a panel is filtered by EWMA, and"
-        " marked.",
+        "Nothing worse can be forecast than the worst of the last 750 surprises at today's volatility, over 5 sessions"
+        " of the last 2,500, of which 500 do not overlap. The share of misses is right over years, not in each month. A"
+        " series without a panel is filtered by EWMA, and marked.",
     ),
     "filtered_historical": ModelNote(
         "Past returns, each divided by the volatility forecast for it, at the volatility of today.",
         "Barone-Adesi, Giannopoulos & Vosper (1999), VaR without correlations for portfolios.",
-        "Quantiles and expected shortfall of the next session's return of a single instrument.",
+        "Quantiles and expected shortfall of the return over 1 and 5 sessions of a single instrument.",
         "Nothing worse can be forecast than the worst of the last 1,000 surprises at today's volatility, and no mean is"
         " removed. Returns below the lower quantiles come in clusters: see the test of Engle and Manganelli.",
+    ),
+    "frequency": ModelNote(
+        "How often returns over 21 sessions were above 0, an instrument's own shrunk to that of all; 1/5 for a fifth.",
+        "Makridakis et al. (2024), The M6 forecasting competition: bridging the gap between forecasting and investment"
+        " decisions.",
+        "The constant forecast that others have to beat. Chances of 1/5 have a ranked probability score of 0.160, which"
+        " few of the M6 competition beat.",
+        "It knows nothing of the present: neither the market's state nor what an instrument did lately. It needs 252"
+        " complete returns, and 10 instruments for the fifths.",
+    ),
+    "logistic": ModelNote(
+        "Ridge regressions of direction and of rank on momentum, reversal and volatility, that start from frequency.",
+        "Jegadeesh & Titman (1993), Returns to buying winners and selling losers; Jegadeesh (1990); Christoffersen &"
+        " Diebold (2006), Financial asset returns, direction-of-change forecasting, and volatility dynamics.",
+        "Chances of a positive return over 21 sessions and of each fifth of all instruments' returns, beside their"
+        " record.",
+        "Read the record beside each row. Ranks gain because volatile stocks are more often first or last, not because"
+        " it is known which of both; the direction was no better than the constant. Fitted once a year.",
     ),
 }
 

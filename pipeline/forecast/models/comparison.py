@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import stdtr
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.risk.measures.statistic import Statistic
@@ -55,7 +55,7 @@ def diebold_mariano(differences: FloatArray, forecasts: IntArray | None = None, 
     if variance <= blocks * (1e-12 * scale) ** 2:
         return Statistic.undefined("no_variation_of_the_differences")
     value = mean * float(counts.sum()) / math.sqrt(variance)
-    return Statistic(value, 2.0 * float(stdtr(blocks - 1, -abs(value))))
+    return Statistic(value, 2.0 * float(special.stdtr(blocks - 1, -abs(value))))
 
 
 def _long_run_sum(residuals: FloatArray, lags: int) -> float:

@@ -5,12 +5,17 @@ Past returns, each divided by the volatility that was forecast for it, are the s
 2021, "Adaptive conformal inference under distribution shift", NeurIPS 34): α moves by γ (q - miss) after each session,
 so that the long-run share of misses is q whatever the returns do. The step γ is in proportion to the level's distance
 from the nearer end, since a miss of a 1 % quantile says more than one of the median.
+
+Over several sessions the scenarios are overlapping returns of as many, over their own volatility. A miss is then known
+only when the horizon has passed, and one move is missed by as many forecasts: γ is divided by the sessions. Choices
+were made on the bundled stocks before 2013: docs/decisions/0027.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +25,7 @@ from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.ewma import Ewma
 from pipeline.forecast.models.filtered_historical import LOWEST_RETURN
 from pipeline.forecast.models.protocol import ReturnDistribution, rows_or_untrained
+from pipeline.forecast.models.scores import returns_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,8 @@ class Conformal:
 
     Parameters
     ----------
-    window_residuals
-        Newest residuals that make the distribution, at most.
+    window_residuals, longer_window_residuals
+        Newest residuals that make the distribution, at most: of the next session, and of several, which overlap.
     minimum_residuals
         Residuals needed, at least; there is no forecast before.
     learning_rate
@@ -44,6 +50,7 @@ class Conformal:
     version: ClassVar[str] = "1"
 
     window_residuals: int = 750
+    longer_window_residuals: int = 2_500
     minimum_residuals: int = 500
     learning_rate: float = 0.05
     widest_factor: float = 4.0
@@ -54,6 +61,11 @@ class Conformal:
             raise ForecastInputError(
                 f"minimum_residuals={self.minimum_residuals}: give at least 1 and at most "
                 f"window_residuals={self.window_residuals}"
+            )
+        if self.longer_window_residuals < self.minimum_residuals:
+            raise ForecastInputError(
+                f"longer_window_residuals={self.longer_window_residuals}: give at least "
+                f"minimum_residuals={self.minimum_residuals}"
             )
         if not 0.0 <= self.learning_rate < 1.0:
             raise ForecastInputError(f"learning_rate={self.learning_rate}: give a fraction, such as 0.05")
@@ -66,12 +78,17 @@ class Conformal:
         return self.stand_in.minimum_returns(1) + self.minimum_residuals
 
     def forecast(
-        self, returns: FloatArray, levels: Sequence[float], shortfall_levels: Sequence[float], rows: range
+        self,
+        returns: FloatArray,
+        levels: Sequence[float],
+        shortfall_levels: Sequence[float],
+        rows: range,
+        horizon: int = 1,
     ) -> ReturnDistribution:
         """Forecast as of each row on the stand-in's volatility; see `QuantileModel`."""
         seen = returns[: max(rows.stop - 1, 0)]
-        daily = self.stand_in.forecast(seen, (1,), range(len(seen) + 1)).values[:, 0]
-        made = self.on(seen, daily, levels, shortfall_levels, rows)
+        daily = self.stand_in.forecast(seen, (horizon,), range(len(seen) + 1)).values[:, 0]
+        made = self.on(seen, daily, levels, shortfall_levels, rows, horizon)
         return ReturnDistribution(
             made.quantiles, made.shortfalls, made.trained_through, np.isfinite(made.quantiles[:, 0])
         )
@@ -83,13 +100,14 @@ class Conformal:
         levels: Sequence[float],
         shortfall_levels: Sequence[float],
         rows: range,
+        horizon: int = 1,
     ) -> ReturnDistribution:
         """Forecast as of each row on a volatility of one's own.
 
         Parameters
         ----------
         daily
-            (t,) volatility of the next session as of each row; NaN until the first, and from there on finite.
+            (t,) volatility a session over the horizon as of each row; NaN until the first, and from there on finite.
         """
         from pipeline.forecast.models.kernels.adaptive_quantiles import (  # noqa: PLC0415 - the API starts without numba
             adaptive_quantiles,
@@ -102,20 +120,21 @@ class Conformal:
         if len(known) != rows.stop - first:
             raise ForecastInputError("daily: NaN or infinite after the first volatility; give one for every session")
         if first < rows.stop:
-            scale = daily[first : rows.stop]
-            residuals = returns[first : rows.stop - 1] / scale[:-1]
+            scale = daily[first : rows.stop] * sqrt(horizon)
+            over = returns_over(returns[first : rows.stop - 1], horizon)
+            residuals = over / scale[: len(over)]
             found = np.empty((len(scale), len(levels)))
             below = np.empty((len(scale), len(shortfall_levels)))
+            start = max(rows.start - first, 0)
             adaptive_quantiles(
                 residuals,
-                (self.window_residuals, self.minimum_residuals),
+                (self._window(horizon), self.minimum_residuals, horizon, start),
                 np.array(levels, dtype=np.float64),
-                (self.learning_rate, self.widest_factor),
+                (self.learning_rate / horizon, self.widest_factor),
                 np.array(shortfall_levels, dtype=np.float64),
                 found,
                 below,
             )
-            start = max(rows.start - first, 0)
             place = slice(first + start - rows.start, None)
             # Levels that learn one by one may cross.
             scenarios = np.sort(found[start:] * scale[start:, None], axis=1)
@@ -126,4 +145,9 @@ class Conformal:
                 if level in levels:
                     beyond = np.minimum(beyond, quantiles[place, list(levels).index(level)])
                 shortfalls[place, column] = -beyond
-        return ReturnDistribution(quantiles, shortfalls, rows_or_untrained(rows, first + self.minimum_residuals))
+        return ReturnDistribution(
+            quantiles, shortfalls, rows_or_untrained(rows, first + self.minimum_residuals + horizon - 1)
+        )
+
+    def _window(self, horizon: int) -> int:
+        return self.window_residuals if horizon == 1 else self.longer_window_residuals

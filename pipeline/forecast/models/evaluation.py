@@ -92,7 +92,7 @@ class Evaluation:
     passed: Passed | None
 
 
-def evaluate(kind: str, scored: ScoredMonths, hits: Sequence[BoolArray] = ()) -> Evaluation:
+def evaluate(kind: str, scored: ScoredMonths, hits: Sequence[BoolArray] = (), horizon_sessions: int = 1) -> Evaluation:
     """Evaluate the scores of some months.
 
     Parameters
@@ -103,9 +103,15 @@ def evaluate(kind: str, scored: ScoredMonths, hits: Sequence[BoolArray] = ()) ->
         At least one month.
     hits
         Of each instrument, in the order of time; for quantiles.
+    horizon_sessions
+        Of the returns that hit: beyond 1 they overlap, see `coverage_tests`.
     """
     total = int(scored.forecasts.sum())
-    tests = [coverage_tests(series, level_of(kind) or 0.0) for series in hits if len(series) > 1]
+    tests = [
+        coverage_tests(series, level_of(kind) or 0.0, horizon_sessions)
+        for series in hits
+        if len(series) > horizon_sessions
+    ]
     loss, baseline = float(scored.loss.sum()) / total, float(scored.baseline_loss.sum()) / total
     return Evaluation(
         forecasts=total,

@@ -1,7 +1,8 @@
 """Filtered historical simulation (Barone-Adesi, Giannopoulos & Vosper 1999): old surprises at today's volatility.
 
 Each past return is divided by the EWMA volatility that was forecast for it; the last 1,000 of these residuals, times
-the forecast for the next session, are its scenarios. No mean is removed: over one session it is noise.
+the forecast for the next session, are its scenarios. No mean is removed: over one session it is noise. Over several
+sessions the residuals are those of overlapping returns of as many.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from pipeline.base.types import FloatArray, IntArray
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.ewma import Ewma
 from pipeline.forecast.models.protocol import ReturnDistribution, rows_or_untrained
+from pipeline.forecast.models.scores import returns_over
 
 LOWEST_RETURN = -1.0
 """A simple return cannot lose more than everything, whatever residual × volatility says."""
@@ -56,27 +59,34 @@ class FilteredHistorical:
         return self.volatility.warm_up_sessions + self.minimum_residuals
 
     def forecast(
-        self, returns: FloatArray, levels: Sequence[float], shortfall_levels: Sequence[float], rows: range
+        self,
+        returns: FloatArray,
+        levels: Sequence[float],
+        shortfall_levels: Sequence[float],
+        rows: range,
+        horizon: int = 1,
     ) -> ReturnDistribution:
         """Forecast as of each row; see `QuantileModel`."""
         quantiles = np.full((len(rows), len(levels)), np.nan)
         shortfalls = np.full((len(rows), len(shortfall_levels)), np.nan)
-        first = max(rows.start, self.minimum_returns)
+        least = self.minimum_returns + horizon - 1
+        first = max(rows.start, least)
         if first < rows.stop:
             seen = returns[: rows.stop - 1]
             warm_up = self.volatility.warm_up_sessions
-            daily = self.volatility.daily_volatility(seen)
-            residuals = seen[warm_up:] / daily[warm_up:-1]
-            ends = range(first - warm_up, rows.stop - warm_up)
+            scale = self.volatility.daily_volatility(seen) * sqrt(horizon)
+            residuals = returns_over(seen[warm_up:], horizon) / scale[warm_up:-horizon]
+            # A return is known when its horizon has passed.
+            ends = range(first - warm_up - horizon + 1, rows.stop - warm_up - horizon + 1)
             sizes = np.minimum(np.arange(ends.start, ends.stop), self.window_residuals)
             picked = _order_statistics(residuals, ends, sizes, levels, _tail_size(sizes, shortfall_levels))
-            scenarios = np.maximum(picked * daily[first : rows.stop, None], LOWEST_RETURN)
+            scenarios = np.maximum(picked * scale[first : rows.stop, None], LOWEST_RETURN)
             known = slice(first - rows.start, None)
             quantiles[known] = scenarios[:, : len(levels)]
             tail = scenarios[:, len(levels) :]
             for column, level in enumerate(shortfall_levels):
                 shortfalls[known, column] = expected_shortfall(tail, sizes, level)
-        return ReturnDistribution(quantiles, shortfalls, rows_or_untrained(rows, self.minimum_returns))
+        return ReturnDistribution(quantiles, shortfalls, rows_or_untrained(rows, least))
 
 
 def quantile_ranks(sizes: IntArray, level: float) -> IntArray:

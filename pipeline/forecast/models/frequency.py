@@ -72,14 +72,17 @@ class Frequency:
         ahead
             (t, n) `returns_ahead`.
         """
-        known = np.zeros(closes.close.shape)
-        above = np.zeros(closes.close.shape)
-        # A return is known when its horizon has passed.
-        known[HORIZON_SESSIONS:] = np.isfinite(ahead[:-HORIZON_SESSIONS])
-        above[HORIZON_SESSIONS:] = ahead[:-HORIZON_SESSIONS] > 0.0
-        known, above = np.cumsum(known, axis=0), np.cumsum(above, axis=0)
+        known, above = self.counts(closes, ahead)
         # Numbers of returns are whole, so that their sums are exact in any order.
         pooled = (above.sum(axis=1, keepdims=True) + 1.0) / (known.sum(axis=1, keepdims=True) + 2.0)
         own: FloatArray = (above + self.prior_returns * pooled) / (known + self.prior_returns)
         own[known < self.minimum_returns] = np.nan
         return own
+
+    def counts(self, closes: Closes, ahead: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(t, n) returns that were complete as of every row, and those of them above 0; parameters as in `positive`."""
+        known, above = np.zeros(closes.close.shape), np.zeros(closes.close.shape)
+        # A return is known when its horizon has passed.
+        known[HORIZON_SESSIONS:] = np.isfinite(ahead[:-HORIZON_SESSIONS])
+        above[HORIZON_SESSIONS:] = ahead[:-HORIZON_SESSIONS] > 0.0
+        return np.cumsum(known, axis=0), np.cumsum(above, axis=0)

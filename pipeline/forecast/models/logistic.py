@@ -118,13 +118,12 @@ class Logistic:
 
     def forecast(self, closes: Closes, rows: range) -> Probabilities:
         """Forecast as of each row; see `ProbabilityModel`."""
-        ahead = returns_ahead(closes)
-        training = _Training(features_of(closes), Frequency().positive(closes, ahead), ahead, rank_quintiles(ahead))
+        training = Training.of(closes)
         shape = (len(rows), closes.close.shape[1])
         positive, quintiles = np.full(shape, np.nan), np.full((*shape, QUINTILES), np.nan)
         fitted = np.arange(rows.start, rows.stop)
         unfitted = np.ones((len(rows), 1), dtype=np.bool_)
-        for refit, span in _spans(closes, rows):
+        for refit, span in spans_of(closes, rows):
             fits = self.fit(training, refit)
             fitted[span.start - rows.start : span.stop - rows.start] = refit
             if fits is not None:
@@ -133,7 +132,7 @@ class Logistic:
                 positive[made], quintiles[made] = _predicted(training, fits, closes.priced(), span)
         return Probabilities(positive, quintiles, self._reasons(closes, training, rows, unfitted), fitted)
 
-    def fit(self, training: _Training, refit: int) -> tuple[Softmax, Softmax] | None:
+    def fit(self, training: Training, refit: int) -> tuple[Softmax, Softmax] | None:
         """Direction and rank on every return that was complete at a row; None for too few, or where a fit fails."""
         last = refit - HORIZON_SESSIONS
         picked = np.arange(last, -1, -self.stride_sessions)[::-1]
@@ -157,7 +156,7 @@ class Logistic:
         return None if rank is None else (direction, rank)
 
     def _reasons(
-        self, closes: Closes, training: _Training, rows: range, unfitted: BoolArray
+        self, closes: Closes, training: Training, rows: range, unfitted: BoolArray
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]:
         span = slice(rows.start, rows.stop)
         priced = closes.priced()[span]
@@ -172,7 +171,7 @@ class Logistic:
 
 
 @dataclass(frozen=True, slots=True)
-class _Training:
+class Training:
     """What is known of every row: (t, n, 4) features, and (t, n) constant forecasts, returns ahead and their fifths."""
 
     features: FloatArray
@@ -180,12 +179,18 @@ class _Training:
     ahead: FloatArray
     quintiles: IntArray
 
+    @classmethod
+    def of(cls, closes: Closes) -> Training:
+        """Of every row of some closes."""
+        ahead = returns_ahead(closes)
+        return cls(features_of(closes), Frequency().positive(closes, ahead), ahead, rank_quintiles(ahead))
+
     def usable(self) -> BoolArray:
         """(t, n) rows that can enter a fit."""
         return np.isfinite(self.features).all(axis=2) & np.isfinite(self.frequency) & np.isfinite(self.ahead)
 
 
-def _spans(closes: Closes, rows: range) -> list[tuple[int, range]]:
+def spans_of(closes: Closes, rows: range) -> list[tuple[int, range]]:
     """Each refit, and the rows that are forecast with it."""
     refits = closes.refits().tolist()
     stops = [*refits, len(closes.sessions)][1:]
@@ -196,7 +201,7 @@ def _spans(closes: Closes, rows: range) -> list[tuple[int, range]]:
 
 
 def _predicted(
-    training: _Training, fits: tuple[Softmax, Softmax], priced: BoolArray, span: range
+    training: Training, fits: tuple[Softmax, Softmax], priced: BoolArray, span: range
 ) -> tuple[FloatArray, FloatArray]:
     """(m, n) and (m, n, 5) probabilities of the rows of a span."""
     at = slice(span.start, span.stop)

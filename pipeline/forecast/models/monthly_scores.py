@@ -22,6 +22,7 @@ from pipeline.forecast.models.scores import (
     pinball_losses,
     qlike_losses,
     realised_variance,
+    returns_over,
     squared_errors,
 )
 
@@ -54,7 +55,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Distributions:
-    """Forecasts of the next return as of every session.
+    """Forecasts of the return over one horizon as of every session.
 
     Parameters
     ----------
@@ -140,8 +141,9 @@ def distribution_losses(
     shortfall_levels: Sequence[float],
     distributions: Mapping[str, Distributions],
     baselines: Mapping[str, str],
+    horizon: int = 1,
 ) -> Iterator[Losses]:
-    """Losses of models at every level, of the next session's return.
+    """Losses of models at every level, of the return over a horizon.
 
     Parameters
     ----------
@@ -149,16 +151,18 @@ def distribution_losses(
         Model → its forecasts.
     baselines
         Model → the one that it is compared with, both in `distributions`.
+    horizon
+        Sessions ahead.
     """
-    ends = past.ending(1)
+    ends, over = past.ending(horizon), returns_over(past.returns, horizon)
     for model, baseline in baselines.items():
         made, naive = distributions[model], distributions[baseline]
-        both = np.isfinite(made.quantiles[ends - 1, 0]) & np.isfinite(naive.quantiles[ends - 1, 0])
+        both = np.isfinite(made.quantiles[ends - horizon, 0]) & np.isfinite(naive.quantiles[ends - horizon, 0])
         if not both.any():
             continue
-        as_of = ends[both] - 1
-        named = (model, baseline, 1, past.sessions[ends[both]])
-        realised = past.returns[as_of]
+        as_of = ends[both] - horizon
+        named = (model, baseline, horizon, past.sessions[ends[both]])
+        realised = over[as_of]
         for column, level in enumerate(levels):
             own, other = made.quantiles[as_of, column], naive.quantiles[as_of, column]
             losses = (pinball_losses(realised, own, level), pinball_losses(realised, other, level))

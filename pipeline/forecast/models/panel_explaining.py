@@ -14,6 +14,7 @@ from pipeline.forecast.models.gjr_garch import GjrGarchT
 from pipeline.forecast.models.panel import Made, Panel
 from pipeline.forecast.models.panel_features import FEATURES, Features
 from pipeline.forecast.models.pooled_panel import PooledPanel, Targets
+from pipeline.forecast.models.protocol import VOLATILITY_FLOOR_DAILY
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Explained:
 
     @property
     def volatility_daily(self) -> float:
-        """The forecast that the parts make."""
-        return float(np.exp(0.5 * sum(self.contributions.values())))
+        """The forecast that the parts make, at least the floor of every model."""
+        return max(float(np.exp(0.5 * sum(self.contributions.values()))), VOLATILITY_FLOOR_DAILY)
 
 
 def explain_pooled(

@@ -101,48 +101,57 @@ class Features:
         """
         others = self.panel.mean(garch[rows] - self.shared[rows, :, 0])
         count = garch.shape[1]
-        seasons = [self._seasons(number, horizon) for number in range(count)]
+        seasons = [self._seasons(number, horizon, rows) for number in range(count)]
         return np.concatenate(
             [
                 self.memories[rows] - garch[rows, :, None],
                 self.shared[rows],
                 np.repeat(self.market[rows, None, :], count, axis=1),
-                np.stack([season[rows] for season in seasons], axis=1),
+                np.stack(seasons, axis=1),
                 np.repeat(others[:, None, None], count, axis=1),
             ],
             axis=2,
         )
 
-    def _seasons(self, number: int, horizon: int) -> FloatArray:
-        """(T, 3) of `SEASONS`: mean squared surprise in the windows of years and quarters before."""
+    def _seasons(self, number: int, horizon: int, rows: slice) -> FloatArray:
+        """(m, 3) of `SEASONS`: mean squared surprise in the windows of years and quarters before."""
         sums, sessions = self.surprises[number], self.panel.members[number].sessions
-        rows = np.arange(len(sums))
-        years = [row_of_return(sessions, back * YEAR_DAYS) for back in range(1, len(YEAR_WEIGHTS) + 1)]
-        quarters = [row_of_return(sessions, back * QUARTER_DAYS) for back in range(1, len(QUARTER_WEIGHTS) + 1)]
-        wide = [rows - back * YEAR_SESSIONS for back in range(1, len(YEAR_WEIGHTS) + 1)]
+        start, stop, _ = rows.indices(len(self.panel.sessions))
+        own = range(*np.searchsorted(self.panel.places[number], [start, stop]).tolist())
+        years = [row_of_return(sessions, back * YEAR_DAYS, own) for back in range(1, len(YEAR_WEIGHTS) + 1)]
+        quarters = [row_of_return(sessions, back * QUARTER_DAYS, own) for back in range(1, len(QUARTER_WEIGHTS) + 1)]
+        wide = [np.arange(own.start, own.stop) - back * YEAR_SESSIONS for back in range(1, len(YEAR_WEIGHTS) + 1)]
         columns = [
-            season(sums, horizon, years, YEAR_WEIGHTS, 0),
-            season(sums, horizon, quarters, QUARTER_WEIGHTS, 0),
-            season(sums, horizon, wide, YEAR_WEIGHTS, SEASON_MARGIN),
+            season(sums, horizon, years, YEAR_WEIGHTS, 0, own),
+            season(sums, horizon, quarters, QUARTER_WEIGHTS, 0, own),
+            season(sums, horizon, wide, YEAR_WEIGHTS, SEASON_MARGIN, own),
         ]
-        return self.panel.spread(number, np.column_stack(columns))
+        seasons = np.full((stop - start, len(SEASONS)), np.nan)
+        seasons[self.panel.places[number][own.start : own.stop] - start] = np.column_stack(columns)
+        return seasons
 
 
-def row_of_return(sessions: DateArray, days_back: int) -> IntArray:
-    """(t,) row whose next return lies that many days before the one that follows each row.
+def row_of_return(sessions: DateArray, days_back: int, rows: range | None = None) -> IntArray:
+    """(m,) row whose next return lies that many days before the one that follows each of some rows, or of all.
 
     That return is taken to fall on the next weekday: holidays to come are not asked for.
     """
-    friday, saturday = (np.is_busday(sessions, weekmask=day) for day in ("Fri", "Sat"))
-    following = sessions + np.where(friday, 3, np.where(saturday, 2, 1)).astype("timedelta64[D]")
-    rows: IntArray = np.searchsorted(sessions, following - np.timedelta64(days_back, "D")) - 1
-    return rows
+    asked = sessions if rows is None else sessions[rows.start : rows.stop]
+    friday, saturday = (np.is_busday(asked, weekmask=day) for day in ("Fri", "Sat"))
+    following = asked + np.where(friday, 3, np.where(saturday, 2, 1)).astype("timedelta64[D]")
+    found: IntArray = np.searchsorted(sessions, following - np.timedelta64(days_back, "D")) - 1
+    return found
 
 
 def season(
-    sums: FloatArray, horizon: int, starts: Sequence[IntArray], weights: Sequence[float], margin: int
+    sums: FloatArray,
+    horizon: int,
+    starts: Sequence[IntArray],
+    weights: Sequence[float],
+    margin: int,
+    asked: range | None = None,
 ) -> FloatArray:
-    """(t,) weighted mean surprise in earlier windows, beside one more that counts as 1.
+    """(m,) weighted mean surprise in earlier windows, beside one more that counts as 1.
 
     Parameters
     ----------
@@ -151,14 +160,16 @@ def season(
     horizon
         Sessions of a window.
     starts
-        (t,) row before each window; windows end with what has been seen.
+        (m,) row before each window; windows end with what has been seen.
     weights
         One of each of `starts`.
     margin
         Sessions added on both sides.
+    asked
+        Rows as of which it is asked for; None for all.
     """
-    rows = np.arange(len(sums))
-    total, weighed = np.ones(len(sums)), np.ones(len(sums))
+    rows = np.arange(len(sums)) if asked is None else np.arange(asked.start, asked.stop)
+    total, weighed = np.ones(len(rows)), np.ones(len(rows))
     for begun, weight in zip(starts, weights, strict=True):
         start = begun - margin
         stop = np.clip(start + horizon + 2 * margin, 0, rows)

@@ -44,7 +44,7 @@ class DailyVolatility:
 
 @dataclass(frozen=True, slots=True)
 class ReturnDistribution:
-    """Forecasts of the next session's return by one model.
+    """Forecasts of the return over one horizon by one model.
 
     Parameters
     ----------
@@ -80,20 +80,28 @@ class VolatilityModel(Protocol):
 
 
 class QuantileModel(Protocol):
-    """Forecasts the distribution of the next session's return."""
+    """Forecasts the distribution of the return over the sessions to come."""
 
     name: ClassVar[str]
     version: ClassVar[str]
 
     @property
     def minimum_returns(self) -> int:
-        """First row that gets a forecast: the returns that must have been seen."""
+        """First row that gets a forecast of the next session: the returns that must have been seen.
+
+        The first of a longer horizon comes as many rows later as the horizon is longer.
+        """
         ...
 
     def forecast(
-        self, returns: FloatArray, levels: Sequence[float], shortfall_levels: Sequence[float], rows: range
+        self,
+        returns: FloatArray,
+        levels: Sequence[float],
+        shortfall_levels: Sequence[float],
+        rows: range,
+        horizon: int = 1,
     ) -> ReturnDistribution:
-        """Forecast as of each of the consecutive `rows` from (t-1,) finite simple returns."""
+        """Forecast as of each of the consecutive `rows` from (t-1,) finite simple returns, over `horizon` sessions."""
         ...
 
 

@@ -62,8 +62,25 @@ class VolatilityForecasts:
 
 
 @dataclass(frozen=True, slots=True)
+class LongerQuantiles:
+    """Forecasts of the return over several sessions, beside those of the next one.
+
+    Parameters
+    ----------
+    horizon_sessions
+        Sessions ahead.
+    quantiles, shortfalls
+        (m, q) and (m, s) as in `QuantileForecasts`.
+    """
+
+    horizon_sessions: int
+    quantiles: FloatArray
+    shortfalls: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class QuantileForecasts:
-    """Forecasts of the next session's return by one model for consecutive rows.
+    """Forecasts of the next session's return by one model for consecutive rows, and of longer returns beside them.
 
     Parameters
     ----------
@@ -79,6 +96,8 @@ class QuantileForecasts:
         (m, q) quantiles of the return; NaN where the model asks for more sessions.
     shortfalls
         (m, s) expected shortfall below each level, as a positive loss; NaN as above.
+    longer
+        The same over longer horizons.
     stand_in, stands_in
         The simpler filter, and (m,) whether it was used in the model's place; None for a model without.
     """
@@ -93,6 +112,7 @@ class QuantileForecasts:
     shortfalls: FloatArray
 
     horizon_sessions: int = 1
+    longer: tuple[LongerQuantiles, ...] = ()
     stand_in: str | None = None
     stands_in: BoolArray | None = None
 
@@ -111,7 +131,15 @@ class QuantileForecasts:
             "horizon_sessions": np.full(count, self.horizon_sessions, dtype=np.int16),
             **_level_columns("quantile", self.levels, self.quantiles[trained]),
             **_level_columns("es", self.shortfall_levels, self.shortfalls[trained]),
+            **self._longer_columns(trained),
         }
+
+    def _longer_columns(self, trained: BoolArray) -> dict[str, NDArray[Any]]:
+        found: dict[str, NDArray[Any]] = {}
+        for one in self.longer:
+            found |= _level_columns("quantile", self.levels, one.quantiles[trained], one.horizon_sessions)
+            found |= _level_columns("es", self.shortfall_levels, one.shortfalls[trained], one.horizon_sessions)
+        return found
 
 
 def _row_columns(as_of: IntArray, trained_through: IntArray, sessions: DateArray) -> dict[str, NDArray[Any]]:
@@ -130,6 +158,9 @@ def _model_columns(made: VolatilityForecasts | QuantileForecasts, trained: BoolA
     return {"model": np.full(len(versions), made.model.encode()), "model_version": versions}
 
 
-def _level_columns(prefix: str, levels: Sequence[float], values: FloatArray) -> dict[str, NDArray[Any]]:
-    """A column a level, named in tenths of a percent: ``quantile_0010`` is the 1 % quantile."""
-    return {f"{prefix}_{round(level * 1000):04d}": values[:, column] for column, level in enumerate(levels)}
+def _level_columns(
+    prefix: str, levels: Sequence[float], values: FloatArray, horizon: int = 1
+) -> dict[str, NDArray[Any]]:
+    """A column a level, in tenths of a percent: ``quantile_0010`` is the 1 % quantile, ``…_5d`` over 5 sessions."""
+    end = "" if horizon == 1 else f"_{horizon}d"
+    return {f"{prefix}_{round(level * 1000):04d}{end}": values[:, column] for column, level in enumerate(levels)}

@@ -33,6 +33,32 @@ def realised_variance(returns: FloatArray, horizon_sessions: int, rows: IntArray
     return variance
 
 
+def returns_over(returns: FloatArray, horizon_sessions: int) -> FloatArray:
+    """Compounded return over every run of `horizon_sessions` sessions.
+
+    Each is multiplied out by itself, so that it has the same bits wherever the series ends.
+
+    Parameters
+    ----------
+    returns
+        (n,) simple returns.
+
+    Returns
+    -------
+    FloatArray
+        (n - horizon_sessions + 1,) simple returns, the i-th from row i on; the returns themselves for one session.
+    """
+    if horizon_sessions == 1:
+        return returns
+    growth = 1.0 + returns
+    count = max(len(returns) - horizon_sessions + 1, 0)
+    compounded = np.ones(count)
+    for ahead in range(horizon_sessions):
+        compounded *= growth[ahead : ahead + count]
+    over: FloatArray = compounded - 1.0
+    return over
+
+
 def qlike_losses(realised: FloatArray, forecast: FloatArray) -> FloatArray:
     """(m,) quasi-likelihood losses x - ln x - 1 with x = realised / forecast variance (Patton 2011).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.forecast.models.errors import ForecastInputError
@@ -77,6 +76,8 @@ def fit_softmax(
     Softmax or None
         None where the search does not end.
     """
+    from scipy.optimize import minimize  # noqa: PLC0415 - 0.1 s of every service's start, and for a fit only
+
     if not (weight > 0.0 and penalty > 0.0):
         raise ForecastInputError(f"weight={weight}, penalty={penalty}: give numbers above 0")
     if not np.isfinite(features).all() or not (prior > 0.0).all():

@@ -25,6 +25,7 @@ from serving.routes.explaining import (
     on_request,
     portfolio_figures,
     principal,
+    probabilities,
     reports,
     risk,
     scores,
@@ -63,6 +64,7 @@ ROUTERS: tuple[tuple[str, APIRouter], ...] = (
     ("simulation", simulation_jobs.router),
     ("simulation", strategies.router),
     ("forecast", forecasts.router),
+    ("forecast", probabilities.router),
     ("forecast", scores.router),
 )
 """Slice of each router."""

@@ -14,6 +14,7 @@ from serving.inputs import IsoDate, Symbol
 from serving.routes.explaining.input_forms import (
     BarInputsOut,
     BookInputsOut,
+    PartsOut,
     ScoreInputsOut,
     StrategyInputsOut,
     ValuedOut,
@@ -134,6 +135,7 @@ class InputsOut(BaseModel):
     book: BookInputsOut | None = Field(None, description="Of a book: its transactions.")
     strategy: StrategyInputsOut | None = Field(None, description="Of a strategy: weights that were set, and values.")
     scores: ScoreInputsOut | None = Field(None, description="Of a score: what is stored of each month.")
+    parts: PartsOut | None = Field(None, description="Of a forecast by a model of all instruments: what it adds up.")
 
 
 class WriteOut(Row):

@@ -1,13 +1,14 @@
 """Why a stored forecast is what it is: the whole history that its model read, and the model's parameters.
 
-A model counts from the first session of a series, so the closes from that one on are the inputs.
+A model counts from the first session of a series, so the closes from that one on are the inputs. Of a model of all
+instruments the parts that its forecast adds up are among them: see `panel_forecasts`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Annotated, Any
 
@@ -18,11 +19,20 @@ from sqlalchemy import Table
 
 from pipeline.base.types import DateArray, FloatArray
 from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts, volatility_forecasts
-from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models import (
+    PANEL_MODELS,
+    QUANTILE_MODELS,
+    VOLATILITY_MODELS,
+    PanelModel,
+    QuantileModel,
+    VolatilityModel,
+)
 from pipeline.forecast.models.combination import Combination
 from pipeline.forecast.models.conformal import Conformal
 from pipeline.forecast.models.panel_filter import stored_filter
-from pipeline.forecast.models.protocol import marked_version, stand_in_of
+from pipeline.forecast.models.panel_volatility import STAND_IN
+from pipeline.forecast.models.pooled_panel import PooledPanel
+from pipeline.forecast.models.protocol import VOLATILITY_FLOOR_DAILY, marked_version, stand_in_of
 from pipeline.forecast.models.records import QuantileForecasts, VolatilityForecasts
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.instruments import Instrument, read_instrument
@@ -34,6 +44,7 @@ from pipeline.store.reading import Window
 from pipeline.store.schema import value_columns
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST, read_volatility_forecasts
 from serving.deps import Database
+from serving.errors import problem_responses
 from serving.inputs import InstrumentPath
 from serving.routes.explaining.documented import (
     Documented,
@@ -58,14 +69,18 @@ from serving.routes.explaining.figures import (
     known_figure,
     not_stored,
 )
+from serving.routes.explaining.panel_forecasts import panel_parts
 from serving.routes.explaining.prices import Inputs, inputs_out
 from serving.routing import ComputingRoute
 
 VOLATILITY_FIGURES = tuple(name for name in value_columns(VOLATILITY_FORECAST) if name.startswith("volatility"))
 QUANTILE_FIGURES = tuple(name for name in value_columns(QUANTILE_FORECAST) if name.startswith(("quantile", "es")))
 
+VOLATILITY_FORECASTS = "volatility_forecast"
+"""Asset that writes what others build on."""
+
 Forecasts = Sequence[VolatilityForecasts] | Sequence[QuantileForecasts]
-Model = VolatilityModel | QuantileModel
+Model = VolatilityModel | PanelModel | QuantileModel
 
 router = APIRouter(route_class=ComputingRoute, prefix="/instruments", tags=["forecasts"])
 
@@ -96,16 +111,20 @@ class Kind:
 
 
 VOLATILITY = Kind(
-    VOLATILITY_FORECAST, VOLATILITY_FIGURES, VOLATILITY_MODELS, read_volatility_forecasts, volatility_forecasts
+    VOLATILITY_FORECAST,
+    VOLATILITY_FIGURES,
+    (*VOLATILITY_MODELS, *PANEL_MODELS),
+    read_volatility_forecasts,
+    volatility_forecasts,
 )
 QUANTILES = Kind(QUANTILE_FORECAST, QUANTILE_FIGURES, QUANTILE_MODELS, read_quantile_forecasts, quantile_forecasts)
 
 
-@router.get("/{symbol}/forecasts/volatility/explain")
+@router.get("/{symbol}/forecasts/volatility/explain", responses=problem_responses(501))
 def explain_volatility_forecast(
     symbol: InstrumentPath,
     model: Annotated[
-        str, Query(description=f"One of {', '.join(m.name for m in VOLATILITY_MODELS)}.", examples=["har"])
+        str, Query(description=f"One of {', '.join(m.name for m in VOLATILITY.models)}.", examples=["har"])
     ],
     measure: Annotated[str, Query(description=f"One of {', '.join(VOLATILITY_FIGURES)}.", examples=["volatility_21d"])],
     database: Database,
@@ -115,7 +134,7 @@ def explain_volatility_forecast(
     return _explained(VOLATILITY, symbol, (model, measure), session, database)
 
 
-@router.get("/{symbol}/forecasts/quantiles/explain")
+@router.get("/{symbol}/forecasts/quantiles/explain", responses=problem_responses(501))
 def explain_quantile_forecast(
     symbol: InstrumentPath,
     model: Annotated[
@@ -126,7 +145,7 @@ def explain_quantile_forecast(
     database: Database,
     session: AskedSession = None,
 ) -> ExplanationOut:
-    """Explain a stored quantile of the next return, or its expected shortfall, as of a session."""
+    """Explain a stored quantile of the return over 1 or 5 sessions, or an expected shortfall, as of a session."""
     return _explained(QUANTILES, symbol, (model, measure), session, database)
 
 
@@ -136,7 +155,7 @@ def forecast_again(kind: Kind, inputs: Inputs, model: str, daily: FloatArray | N
     Parameters
     ----------
     daily
-        (t,) stored volatility of the next session, where the model filters by the panel's.
+        (t, k) stored volatility over each horizon of quantiles, where the model filters by the panel's.
     """
     returns, last = simple_returns(inputs.close[:, 0]), slice(len(inputs.sessions) - 1, None)
     spec = ForecastSpec()
@@ -170,22 +189,49 @@ def _explained(
             warnings=_warnings(model, row),
         )
         inputs = _read_history(connection, instrument, figure)
-        is_filtered = isinstance(model, Conformal) and row.model_version == model.version
-        daily = _filter(connection, instrument.id, inputs.sessions) if is_filtered else None
-        again = forecast_again(kind, inputs, name, daily).get(measure) if len(inputs.sessions) > 1 else None
-        return explanation(connection, figure, _inputs_out(inputs), again, database.notice(connection))
+        answer = _inputs_out(inputs)
+        again: float | None
+        if isinstance(model, PooledPanel | Combination) and row.model_version == model.version:
+            found = panel_parts(connection, model, instrument.id, figure, _horizon_of(measure))
+            stored = {VOLATILITY_FORECASTS: (found.first, figure.session)}
+            figure = replace(figure, instrument_ids=found.instrument_ids, inputs=stored, input_writes=found.writes)
+            answer, again = answer.model_copy(update={"parts": found.parts}), found.volatility_annual
+        else:
+            again = _alone(connection, kind, inputs, (model, row), instrument.id).get(measure)
+        return explanation(connection, figure, answer, again, database.notice(connection))
+
+
+def _horizon_of(measure: str) -> int:
+    """Sessions of a figure such as ``volatility_21d``."""
+    return int(measure.rpartition("_")[2].removesuffix("d"))
+
+
+def _alone(
+    connection: Connection, kind: Kind, inputs: Inputs, stored: tuple[Model, Any], instrument_id: int
+) -> dict[str, float]:
+    """Every figure of a row from the instrument's own history, and from its stored filter where it had one."""
+    model, row = stored
+    if len(inputs.sessions) <= 1:
+        return {}
+    if model in PANEL_MODELS:
+        return forecast_again(kind, inputs, STAND_IN.name)
+    is_filtered = isinstance(model, Conformal) and row.model_version == model.version
+    return forecast_again(
+        kind, inputs, model.name, _filter(connection, instrument_id, inputs.sessions) if is_filtered else None
+    )
 
 
 def _filter(connection: Connection, instrument_id: int, sessions: DateArray) -> FloatArray | None:
-    """The combination's stored volatility of the session after each, as the asset read it."""
+    """The combination's stored volatility over each horizon of quantiles, as the asset read it."""
     only: dict[str, int | str] = {"model": Combination.name, "instrument_id": instrument_id}
-    stored = read_series(
-        connection, VOLATILITY_FORECAST, ("instrument_id",), ("volatility_1d",), date.min, date.max, only=only
-    )
+    spec = ForecastSpec()
+    names = [f"volatility_{horizon}d" for horizon in spec.quantile_horizons_sessions]
+    stored = read_series(connection, VOLATILITY_FORECAST, ("instrument_id",), names, date.min, date.max, only=only)
     if not stored:
         return None
     found = stored[(instrument_id,)]
-    return stored_filter(sessions, found.sessions, found.values["volatility_1d"], ForecastSpec().periods_per_year)
+    annual = np.column_stack([found.values[name] for name in names])
+    return stored_filter(sessions, found.sessions, annual, spec.periods_per_year)
 
 
 def _read_history(connection: Connection, instrument: Instrument, figure: Figure) -> Inputs:
@@ -209,12 +255,13 @@ def _parameters(model: Model, row: Any) -> dict[str, Parameter]:
         "model_version": row.model_version,
         "trained_through": row.trained_through.isoformat(),
         "periods_per_year": spec.periods_per_year,
+        "volatility_floor_daily": VOLATILITY_FLOOR_DAILY,
         **flat(asdict(model)),  # type: ignore[call-overload]
     }
 
 
 def _warnings(model: Model, row: Any) -> list[str]:
-    stand_in = stand_in_of(model)
+    stand_in = STAND_IN.name if model in PANEL_MODELS else stand_in_of(model)
     if row.model_version in (model.version, marked_version(model.version, stand_in or "")):
         return []
     return [f"model_version: stored by version {row.model_version}, computed again by version {model.version}"]

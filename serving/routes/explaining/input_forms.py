@@ -1,8 +1,9 @@
-"""What some explanations are made of beside closes: bars as given, holdings, books, weights and monthly scores."""
+"""What some explanations are made of beside closes: bars, holdings, books, weights, monthly scores and parts."""
 
 from __future__ import annotations
 
 from datetime import date
+from typing import Literal
 
 from pydantic import Field
 
@@ -125,3 +126,22 @@ class ScoreInputsOut(Row):
     squared_error: list[float | None]
     baseline_squared_error: list[float | None]
     hit_series: list[list[bool]] = Field(description="Of each instrument in the order of time; quantiles only.")
+
+
+SumIs = Literal["log_variance", "probability", "log_odds", "score"]
+
+
+class PartsOut(Row):
+    """A forecast of a model that looks at all instruments, in parts."""
+
+    instruments: int = Field(description="That the model looked at.")
+    features: dict[str, float] = Field(description="What a regression saw, by name; of a combination its weights.")
+    contributions: dict[str, float] = Field(description="What each part adds.")
+    sum_is: SumIs = Field(
+        description="What their sum Σ is: the logarithm of a variance a session, of which √periods_per_year ×"
+        " exp(Σ / 2) is the volatility; a probability; log odds, whose probability is 1 / (1 + exp(-Σ)); or the score"
+        " of a fifth, whose probability is exp(Σ) over the sum of that of all `fifths`."
+    )
+    fifths: dict[str, dict[str, float]] | None = Field(
+        None, description="Fifth, 1 the lowest → contributions to its score; null where the sum is no score."
+    )

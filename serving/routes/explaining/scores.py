@@ -83,12 +83,12 @@ def explain_score(query: Annotated[ExplainScoreQuery, Query()], database: Databa
             )
         inputs = _inputs(connection, wanted)
         served = score_out(evaluated[0])
-        again = score_again(inputs, query.kind)
+        again = score_again(inputs, query.kind, query.horizon_sessions)
         figure = _figure(connection, query, wanted, ids, served)
         return explanation(connection, figure, inputs, _value_of(again, measure), database.notice(connection))
 
 
-def score_again(inputs: InputsOut, kind: str) -> ScoreOut:
+def score_again(inputs: InputsOut, kind: str, horizon_sessions: int = 1) -> ScoreOut:
     """Every figure, from the months of an answer."""
     given = inputs.scores
     assert given is not None  # of scores
@@ -101,7 +101,8 @@ def score_again(inputs: InputsOut, kind: str) -> ScoreOut:
         np.array(given.squared_error, dtype=np.float64),
         np.array(given.baseline_squared_error, dtype=np.float64),
     )
-    found = evaluate(kind, scored, [np.array(hits, dtype=bool) for hits in given.hit_series])
+    hits = [np.array(own, dtype=bool) for own in given.hit_series]
+    found = evaluate(kind, scored, hits, horizon_sessions)
     return score_out(Evaluated("", kind, 0, "", 0, found))
 
 

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from pipeline.base.types import FloatArray, MonthRange
+from pipeline.base.types import FloatArray, IntArray, MonthRange
 from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts, volatility_forecasts
 from pipeline.forecast.models.baselines import Historical
 from pipeline.forecast.models.evaluation import best_model
@@ -17,6 +17,7 @@ from pipeline.forecast.models.scores import (
     pinball_error,
     qlike_error,
     realised_variance,
+    returns_over,
 )
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.forecast_models import read_champions, read_models
@@ -39,7 +40,12 @@ MODELS = {
 def scored(platform: Platform) -> Platform:
     platform.materialize("market_data", ["instruments"])
     platform.materialize("market_data", ["prices"], PRICED)
-    platform.materialize("forecast", FORECASTS, PRICED)
+    made = platform.materialize("forecast", FORECASTS, PRICED)
+    drift = [each for each in made.get_asset_check_evaluations() if each.check_name == "input_drift"]
+    assert {each.asset_key.path[-1] for each in drift} == set(FORECASTS)
+    for each in drift:
+        assert each.metadata["training_returns"].value > 10_000
+        assert (each.metadata["stability_index"].value <= 0.25) == each.passed
     result = platform.materialize("forecast", ["forecast_scores"], PRICED)
     page = result.asset_materializations_for_node("forecast_scores")[-1].metadata
     assert "mean loss har 21 variance" in page["trend"].value or "har" in page["trend"].value
@@ -97,12 +103,29 @@ def a_month_holds_the_losses_of_the_forecasts_that_end_in_it(platform: Platform)
     rows = platform.rows(
         "SELECT loss, baseline_loss FROM forecast_score JOIN instrument ON id = instrument_id"
         " WHERE symbol = 'AAPL' AND month = '2022-11-01' AND model = 'filtered_historical'"
-        " AND forecast_score.kind IN ('es_0.025', 'quantile_0.025') ORDER BY forecast_score.kind"
+        " AND forecast_score.kind IN ('es_0.025', 'quantile_0.025') AND horizon_sessions = 1"
+        " ORDER BY forecast_score.kind"
     )
     joint = fissler_ziegel_losses(returns[ends - 1], quantile, shortfall, level).mean()
     assert rows[0][0] == pytest.approx(joint, rel=1e-9)
     assert rows[1][0] == pytest.approx(pinball_error(returns[ends - 1], quantile, level), rel=1e-9)
     assert rows[1][1] == pytest.approx(pinball_error(returns[ends - 1], naive.quantiles[ends - 1, 0], level), rel=1e-9)
+    longer_returns_are_scored_by_what_they_were(platform, returns, ends)
+
+
+def longer_returns_are_scored_by_what_they_were(platform: Platform, returns: FloatArray, ends: IntArray) -> None:
+    (made,) = quantile_forecasts(returns, ForecastSpec())[0].longer
+    naive = Historical().forecast(returns, (0.025,), (0.025,), range(len(returns) + 1), 5)
+    as_of = ends - 5
+    came = returns_over(returns, 5)[as_of]
+    rows = platform.rows(
+        "SELECT forecasts, loss, baseline_loss, hits FROM forecast_score JOIN instrument ON id = instrument_id"
+        " WHERE symbol = 'AAPL' AND month = '2022-11-01' AND model = 'filtered_historical'"
+        " AND forecast_score.kind = 'quantile_0.025' AND horizon_sessions = 5"
+    )
+    quantile = made.quantiles[as_of, 1]
+    losses = [pinball_error(came, one, 0.025) for one in (quantile, naive.quantiles[as_of, 0])]
+    assert rows == [(len(ends), *(pytest.approx(loss, rel=1e-9) for loss in losses), int((came < quantile).sum()))]
 
 
 def models_are_registered_and_the_best_is_champion(platform: Platform) -> None:

@@ -22,7 +22,7 @@ from pipeline.forecast.backtest import (
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.ewma import Ewma
 from pipeline.forecast.models.har import Har
-from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, QUANTILE_LEVELS
+from pipeline.store.quantile_forecasts import LONGER_HORIZON, QUANTILE_FORECAST, QUANTILE_LEVELS, SHORTFALL_LEVELS
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
 Drawn = Callable[..., FloatArray]
@@ -59,6 +59,8 @@ def test_columns_hold_the_forecasts_under_their_names(drawn: Drawn) -> None:
 
 def test_default_levels_are_those_of_the_table() -> None:
     assert SPEC.levels == QUANTILE_LEVELS
+    assert SPEC.shortfall_levels == SHORTFALL_LEVELS
+    assert SPEC.quantile_horizons_sessions == (1, LONGER_HORIZON)
 
 
 def test_volatility_is_annualised_by_the_square_root_of_time(drawn: Drawn) -> None:

@@ -9,10 +9,14 @@ import pytest
 
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.forecast.backtest import ForecastSpec, quantile_forecasts, volatility_forecasts
-from pipeline.forecast.models import QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models import PANEL_MODELS, QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models.catalogue import UNDESCRIBED, note_of
+from pipeline.forecast.models.probability_registry import PROBABILITY_MODELS
 from pipeline.forecast.models.protocol import NOT_TRAINED, VOLATILITY_FLOOR_DAILY
 
 HORIZONS = (1, 5, 21)
+SEVERAL = 5
+"""Sessions of the longer quantiles."""
 Drawn = Callable[..., FloatArray]
 Forecast = Callable[[FloatArray, slice], tuple[FloatArray, IntArray]]
 
@@ -37,19 +41,29 @@ def _of_quantile_model(number: int) -> Forecast:
     return forecast
 
 
-EVERY_MODEL = pytest.mark.parametrize(
-    ("forecast", "minimum_returns"),
-    [
-        *(
-            pytest.param(_of_volatility_model(n), [m.minimum_returns(h) for h in HORIZONS], id=m.name)
-            for n, m in enumerate(VOLATILITY_MODELS)
-        ),
-        *(
-            pytest.param(_of_quantile_model(n), [m.minimum_returns] * 11, id=m.name)
-            for n, m in enumerate(QUANTILE_MODELS)
-        ),
-    ],
-)
+def _of_several_sessions(number: int) -> Forecast:
+    spec = ForecastSpec()
+
+    def forecast(returns: FloatArray, rows: slice) -> tuple[FloatArray, IntArray]:
+        span = range(*rows.indices(len(returns) + 1))
+        made = QUANTILE_MODELS[number].forecast(returns, spec.levels, spec.shortfall_levels, span, SEVERAL)
+        return np.hstack([made.quantiles, made.shortfalls]), made.trained_through
+
+    return forecast
+
+
+UNCOMPOUNDED = [
+    *(
+        pytest.param(_of_volatility_model(n), [m.minimum_returns(h) for h in HORIZONS], id=m.name)
+        for n, m in enumerate(VOLATILITY_MODELS)
+    ),
+    *(pytest.param(_of_quantile_model(n), [m.minimum_returns] * 11, id=m.name) for n, m in enumerate(QUANTILE_MODELS)),
+]
+COMPOUNDED = [
+    pytest.param(_of_several_sessions(n), [m.minimum_returns + SEVERAL - 1] * 11, id=f"{m.name}_{SEVERAL}d")
+    for n, m in enumerate(QUANTILE_MODELS)
+]
+EVERY_MODEL = pytest.mark.parametrize(("forecast", "minimum_returns"), [*UNCOMPOUNDED, *COMPOUNDED])
 
 
 def rows_to_try(minimum_returns: list[int], sessions: int) -> list[int]:
@@ -150,7 +164,7 @@ def test_a_series_shorter_than_the_model_asks_for_gives_no_number(
         assert (trained == NOT_TRAINED).all()
 
 
-@EVERY_MODEL
+@pytest.mark.parametrize(("forecast", "minimum_returns"), UNCOMPOUNDED)
 def test_a_forecast_scales_with_the_returns(
     forecast: Forecast, minimum_returns: list[int], long_returns: FloatArray
 ) -> None:
@@ -185,9 +199,10 @@ def test_volatility_of_a_price_that_never_moves_is_the_floor(model: VolatilityMo
 @pytest.mark.parametrize("model", QUANTILE_MODELS, ids=lambda model: model.name)
 def test_quantiles_ascend_and_shortfalls_lie_beyond_them(model: QuantileModel, long_returns: FloatArray) -> None:
     (made,) = quantile_forecasts(long_returns, ForecastSpec(quantile_models=(model,)), slice(600, None))
-    assert (np.diff(made.quantiles, axis=1) >= 0.0).all()
-    assert (made.shortfalls >= -made.quantiles[:, :2]).all()
-    assert (made.shortfalls[:, 0] >= made.shortfalls[:, 1]).all()
+    for one in (made, *made.longer):
+        assert (np.diff(one.quantiles, axis=1) >= 0.0).all()
+        assert (one.shortfalls >= -one.quantiles[:, :2]).all()
+        assert (one.shortfalls[:, 0] >= one.shortfalls[:, 1]).all()
 
 
 @pytest.mark.parametrize("model", QUANTILE_MODELS, ids=lambda model: model.name)
@@ -196,8 +211,14 @@ def test_no_scenario_loses_more_than_everything(model: QuantileModel, drawn: Dra
     returns[::40] = -0.85
     returns[850:] = -0.85
     (made,) = quantile_forecasts(returns, ForecastSpec(quantile_models=(model,)), slice(890, None))
-    assert made.quantiles.min() == -1.0
-    assert made.shortfalls.max() == 1.0
+    for one in (made, *made.longer):
+        assert one.quantiles.min() == -1.0
+        assert one.shortfalls.max() == 1.0
+
+
+def test_every_model_is_described() -> None:
+    for model in (*VOLATILITY_MODELS, *PANEL_MODELS, *QUANTILE_MODELS, *PROBABILITY_MODELS):
+        assert note_of(model.name) is not UNDESCRIBED, model.name
 
 
 def test_names_of_models_are_unique() -> None:

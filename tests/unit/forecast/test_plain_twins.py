@@ -174,7 +174,7 @@ def test_compiled_recursions_equal_their_plain_twins(drawn: Drawn) -> None:
     exponential_means_python(values, 0.97, other)
     np.testing.assert_allclose(one, other, rtol=1e-13)
     assert one[3] == pytest.approx((values[2] + 0.97 * values[1] + 0.97**2 * values[0]) / (1 + 0.97 + 0.97**2))
-    asked = ((250, 100), np.array([0.01, 0.5, 0.95]), (0.05, 4.0), np.array([0.01]))
+    asked = ((250, 100, 1, 0), np.array([0.01, 0.5, 0.95]), (0.05, 4.0), np.array([0.01]))
     compiled, plain = (np.empty((401, 3)), np.empty((401, 1))), (np.empty((401, 3)), np.empty((401, 1)))
     adaptive_quantiles(values, *asked, *compiled)
     adaptive_quantiles_python(values, *asked, *plain)
@@ -184,7 +184,7 @@ def test_compiled_recursions_equal_their_plain_twins(drawn: Drawn) -> None:
 
 def test_without_learning_an_adaptive_quantile_is_that_of_the_window(drawn: Drawn) -> None:
     values, quantiles, below = drawn(600), np.empty((601, 1)), np.empty((601, 1))
-    adaptive_quantiles(values, (250, 100), np.array([0.05]), (0.0, 4.0), np.array([0.05]), quantiles, below)
+    adaptive_quantiles(values, (250, 100, 1, 0), np.array([0.05]), (0.0, 4.0), np.array([0.05]), quantiles, below)
     assert np.isnan(quantiles[:100]).all()
     for row in (100, 250, 251, 600):
         window = values[max(row - 250, 0) : row]
@@ -201,7 +201,7 @@ def test_an_adaptive_level_moves_out_after_a_miss_and_back_without(drawn: Drawn)
     share = {}
     for rate in (0.0, 0.05):
         quantiles, below = np.empty((5_001, 1)), np.empty((5_001, 1))
-        adaptive_quantiles(wilder, (750, 500), np.array([0.05]), (rate, 4.0), np.array([0.05]), quantiles, below)
+        adaptive_quantiles(wilder, (750, 500, 1, 0), np.array([0.05]), (rate, 4.0), np.array([0.05]), quantiles, below)
         share[rate] = float((wilder[500:] < quantiles[500:-1, 0]).mean())
     assert share[0.05] == pytest.approx(0.05, abs=0.005)
     assert abs(share[0.05] - 0.05) < abs(share[0.0] - 0.05)

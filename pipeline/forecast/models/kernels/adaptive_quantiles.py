@@ -49,23 +49,52 @@ def mean_below(ordered: FloatArray, size: int, level: float) -> float:
     return total / worst
 
 
+@register_jitable
+def swap(ordered: FloatArray, size: int, old: float, value: float) -> None:
+    """Put a value in another's place in an ascending array: only those between both move, a third on average."""
+    gone = place_of(ordered, size, old)
+    if value > old:
+        while gone + 1 < size and ordered[gone + 1] < value:
+            ordered[gone] = ordered[gone + 1]
+            gone += 1
+    else:
+        while gone > 0 and ordered[gone - 1] > value:
+            ordered[gone] = ordered[gone - 1]
+            gone -= 1
+    ordered[gone] = value
+
+
+@register_jitable
+def learn(moved: FloatArray, asked: FloatArray, told: FloatArray, value: float, learning: tuple[float, float]) -> None:
+    """Move each level by the rate × its rarity × (level - miss), and keep it within a factor of its rarity."""
+    for i in range(len(asked)):
+        rarity = min(asked[i], 1.0 - asked[i])
+        miss = 1.0 if value < told[i] else 0.0
+        level = moved[i] + learning[0] * rarity * (asked[i] - miss)
+        # Rarity is the level's distance from the nearer end, which the moved level must not reach.
+        distance = level if asked[i] <= 0.5 else 1.0 - level
+        distance = min(max(distance, rarity / learning[1]), rarity * learning[1], MOST)
+        moved[i] = distance if asked[i] <= 0.5 else 1.0 - distance
+
+
 def adaptive_quantiles_python(
     residuals: FloatArray,
-    shape: tuple[int, int],
+    shape: tuple[int, int, int, int],
     levels: FloatArray,
     learning: tuple[float, float],
     tails: FloatArray,
     quantiles: FloatArray,
     shortfalls: FloatArray,
 ) -> None:
-    """Fill the quantiles and means below them of the value after each row.
+    """Fill the quantiles and means below them of the value that begins with each row.
 
     Parameters
     ----------
     residuals
-        (n,) values.
+        (n,) values: the i-th begins with row i and is known `shape[2]` rows later.
     shape
-        Newest values that make the distribution, at most and at least.
+        Newest values that make the distribution, at most and at least; rows until one is known; and the first row whose
+        means are wanted.
     levels
         (q,) asked for; each is moved after every value by `learning[0]` × its own rarity × (level - miss), and kept
         within a factor of `learning[1]` of its rarity.
@@ -74,17 +103,20 @@ def adaptive_quantiles_python(
     tails
         (s,) levels of the means, moved likewise.
     quantiles, shortfalls
-        (n + 1, q) and (n + 1, s) to fill; NaN before the least number of values.
+        (m, q) and (m, s) to fill, with m of n + 1 at most; NaN before the least number of values.
     """
-    window, least = shape
+    window, least, delay, since = shape
     count = len(levels)
     asked = np.concatenate((levels, tails))
     moved = asked.copy()
-    found = np.empty(len(asked))
-    ordered = np.empty(window + 1)
+    # Quantiles whose value is not known yet, by row modulo the delay.
+    pending = np.full((delay, len(asked)), np.nan)
+    ordered = np.empty(window)
     size = 0
-    for row in range(len(residuals) + 1):
+    for row in range(len(quantiles)):
+        found = pending[row % delay]
         if size < least:
+            found[:] = np.nan
             quantiles[row, :] = np.nan
             shortfalls[row, :] = np.nan
         else:
@@ -92,30 +124,24 @@ def adaptive_quantiles_python(
                 found[i] = quantile_at(ordered, size, moved[i])
                 if i < count:
                     quantiles[row, i] = found[i]
-                else:
+                elif row >= since:
                     shortfalls[row, i - count] = min(mean_below(ordered, size, moved[i]), found[i])
-        if row == len(residuals):
-            break
-        value = residuals[row]
-        if size >= least:
-            for i in range(len(asked)):
-                rarity = min(asked[i], 1.0 - asked[i])
-                miss = 1.0 if value < found[i] else 0.0
-                level = moved[i] + learning[0] * rarity * (asked[i] - miss)
-                # Rarity is the level's distance from the nearer end, which the moved level must not reach.
-                distance = level if asked[i] <= 0.5 else 1.0 - level
-                distance = min(max(distance, rarity / learning[1]), rarity * learning[1], MOST)
-                moved[i] = distance if asked[i] <= 0.5 else 1.0 - distance
+                else:
+                    shortfalls[row, i - count] = np.nan
+        known = row + 1 - delay
+        if known < 0 or known >= len(residuals):
+            continue
+        value, told = residuals[known], pending[known % delay]
+        if not np.isnan(told[0]):
+            learn(moved, asked, told, value, learning)
         if size == window:
-            gone = place_of(ordered, size, residuals[row - window])
-            for i in range(gone, size - 1):
-                ordered[i] = ordered[i + 1]
-            size -= 1
-        new = place_of(ordered, size, value)
-        for i in range(size, new, -1):
-            ordered[i] = ordered[i - 1]
-        ordered[new] = value
-        size += 1
+            swap(ordered, size, residuals[known - window], value)
+        else:
+            new = place_of(ordered, size, value)
+            for i in range(size, new, -1):
+                ordered[i] = ordered[i - 1]
+            ordered[new] = value
+            size += 1
 
 
 adaptive_quantiles = njit(cache=True, nogil=True, error_model="numpy")(adaptive_quantiles_python)
