@@ -32,6 +32,7 @@ FIGURES: Mapping[str, str] = {
     "var_95": "VaR 95 at the horizon",
     "var_99": "VaR 99 at the horizon",
     "es_975": "ES 97.5 at the horizon",
+    "es_99": "ES 99 at the horizon",
     "probability_of_loss": "probability of a loss",
     "max_drawdown_mean": "mean of the deepest fall",
     "cost_mean": "mean cost of trades",

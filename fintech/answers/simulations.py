@@ -14,7 +14,7 @@ from pipeline.store.strategies import STRATEGY_NAV
 if TYPE_CHECKING:
     import pandas as pd
 
-SIMULATIONS = columns_of(PORTFOLIO_SIMULATION, "portfolio_id")
+SIMULATIONS = columns_of(PORTFOLIO_SIMULATION, "portfolio_id", "parameters")
 JOBS: Columns = {
     "id": "text",
     "state": "text",
@@ -97,6 +97,11 @@ class SimulatedFigures(Record):
     depletion: dict[str, float] | None = None
     contributions: tuple[Contribution, ...] | None = None
     sampling: str = "plain"
+    var_95_error: float | None = None
+    var_99_error: float | None = None
+    es_975_error: float | None = None
+    es_99: float | None = None
+    es_99_error: float | None = None
 
 
 class Simulated(SimulatedFigures, Answer):

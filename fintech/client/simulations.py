@@ -31,6 +31,8 @@ from pipeline.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+    from arro3.core import Table
     from numpy.typing import NDArray
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -107,7 +109,23 @@ class Simulations(Requests):
             If there is no library that reads Arrow.
         """
         answer = self._ask("GET", f"{_job_path(id_)}/terminal-values", headers={"Accept": ARROW})
-        return _column(bytes_of(answer), "terminal_wealth")
+        return _numbers(_arrow_table(bytes_of(answer), "terminal_values"), "terminal_wealth")
+
+    def simulated_paths(self, id_: UUID | str, *, first: int = 0, count: int = 1_000) -> pd.DataFrame:
+        """Some paths of a job by their numbers: what each counts, and its wealth at every step; the start is 1.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no library that reads Arrow.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        query = {"first": first, "count": count}
+        answer = self._ask("GET", f"{_job_path(id_)}/paths", query=query, headers={"Accept": ARROW})
+        table = _arrow_table(bytes_of(answer), "simulated_paths")
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        return pd.DataFrame(columns).set_index("path")
 
     # Strategies --------------------------------------------------------------------------------------------
 
@@ -138,15 +156,26 @@ def _job_path(id_: UUID | str) -> str:
     return f"/simulations/{part(str(id_))}"
 
 
-def _column(stream: bytes, name: str) -> NDArray[np.float64]:
+def _arrow_table(stream: bytes, what: str) -> Table:
+    """The columns of an Arrow stream.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no library that reads it.
+    """
     try:
         from arro3.io import read_ipc_stream  # noqa: PLC0415 - for this answer only
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "terminal_values: they come as an Arrow stream, and arro3 is not installed",
+            f"{what}: they come as an Arrow stream, and arro3 is not installed",
             "pip install arro3-core arro3-io",
         ) from error
+    return read_ipc_stream(io.BytesIO(stream)).read_all()
+
+
+def _numbers(table: Table, name: str) -> NDArray[np.float64]:
+    """A column of numbers."""
     import numpy as np  # noqa: PLC0415
 
-    found: NDArray[np.float64] = read_ipc_stream(io.BytesIO(stream)).read_all()[name].to_numpy()
-    return np.ascontiguousarray(found, dtype=np.float64)
+    return np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64)

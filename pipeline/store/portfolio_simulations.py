@@ -43,12 +43,24 @@ PORTFOLIO_SIMULATION = Table(
         for percent in (5, 25, 50, 75, 95)
     ),
     column("var_95", Double(), "Value at risk at the horizon, 95 %.", LOSS, nullable=False),
+    column("var_95_error", Double(), "Standard error of the 95 % value at risk.", STANDARD_ERROR),
     column("var_99", Double(), "Value at risk at the horizon, 99 %.", LOSS, nullable=False),
     column("var_99_error", Double(), "Standard error of the 99 % value at risk.", STANDARD_ERROR, nullable=False),
     column("es_975", Double(), "Expected shortfall at the horizon, 97.5 %.", LOSS, nullable=False),
-    column("es_975_error", Double(), "Standard error of the expected shortfall.", STANDARD_ERROR, nullable=False),
+    column(
+        "es_975_error", Double(), "Standard error of the 97.5 % expected shortfall.", STANDARD_ERROR, nullable=False
+    ),
+    column("es_99", Double(), "Expected shortfall at the horizon, 99 %.", LOSS),
+    column("es_99_error", Double(), "Standard error of the 99 % expected shortfall.", STANDARD_ERROR),
     column("probability_of_loss", Double(), "Share of paths that end below the start.", PROBABILITY, nullable=False),
+    column("probability_of_loss_error", Double(), "Standard error of the probability of a loss.", STANDARD_ERROR),
     column("max_drawdown_mean", Double(), "Mean over the paths of the deepest fall.", DRAWDOWN, nullable=False),
+    column("max_drawdown_mean_error", Double(), "Standard error of the mean of the deepest fall.", STANDARD_ERROR),
+    *(
+        column(f"max_drawdown_{percent:02d}", Double(), f"{percent} % quantile of the deepest fall.", DRAWDOWN)
+        for percent in (5, 25, 50, 75, 95)
+    ),
+    column("parameters", Text(), "Fitted parameters of the model, as JSON: name and value, the unit in the name."),
     writer(),
     comment="Simulated one-year outcome of every portfolio, at the last session of each month.",
 )
@@ -56,7 +68,7 @@ PORTFOLIO_SIMULATION = Table(
 
 @dataclass(frozen=True, slots=True)
 class SimulationRow:
-    """A stored simulation."""
+    """A stored simulation; rows written before revision 0022 lack what may be empty."""
 
     session: date
     model: str
@@ -72,12 +84,23 @@ class SimulationRow:
     return_75: float
     return_95: float
     var_95: float
+    var_95_error: float | None
     var_99: float
     var_99_error: float
     es_975: float
     es_975_error: float
+    es_99: float | None
+    es_99_error: float | None
     probability_of_loss: float
+    probability_of_loss_error: float | None
     max_drawdown_mean: float
+    max_drawdown_mean_error: float | None
+    max_drawdown_05: float | None
+    max_drawdown_25: float | None
+    max_drawdown_50: float | None
+    max_drawdown_75: float | None
+    max_drawdown_95: float | None
+    parameters: str | None
     materialization_id: int
 
 

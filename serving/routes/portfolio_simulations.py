@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 from fastapi import APIRouter
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, field_validator
 
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION, read_portfolio_simulations
 from pipeline.store.portfolios import read_portfolio
@@ -22,7 +23,10 @@ SIMULATIONS = Order.of_series(PORTFOLIO_SIMULATION, "portfolio_id")
 
 @described_by(PORTFOLIO_SIMULATION)
 class SimulationFigures(Row):
-    """What is told of each simulated distribution, stored or computed on request."""
+    """What is told of each simulated distribution, stored or computed on request.
+
+    What has a default was added since: jobs of before, and a service of the release before, answer without it.
+    """
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -40,19 +44,47 @@ class SimulationFigures(Row):
     return_75: float | None
     return_95: float | None
     var_95: float | None
+    var_95_error: float | None = None
     var_99: float | None
     var_99_error: float | None
     es_975: float | None
     es_975_error: float | None
+    es_99: float | None = None
+    es_99_error: float | None = None
     probability_of_loss: float | None
+    probability_of_loss_error: float | None = None
     max_drawdown_mean: float | None
+    max_drawdown_mean_error: float | None = None
+    max_drawdown_05: float | None = None
+    max_drawdown_25: float | None = None
+    max_drawdown_50: float | None = None
+    max_drawdown_75: float | None = None
+    max_drawdown_95: float | None = None
+
+
+class ParameterOut(Row):
+    """A fitted parameter; the unit is part of the name where there is one."""
+
+    name: str
+    value: float
 
 
 @described_by(PORTFOLIO_SIMULATION)
 class SimulationOut(SimulationFigures):
     """A simulated distribution by one model."""
 
+    parameters: list[ParameterOut] | None = Field(
+        None, description="Of the fitted model; null in rows of before they were kept."
+    )
     materialization_id: int
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _of_json(cls, stored: object) -> object:
+        """As they are stored, or as another service has answered."""
+        if not isinstance(stored, str):
+            return stored
+        return [{"name": name, "value": value} for name, value in json.loads(stored).items()]
 
 
 @router.get("/{reference}/simulations")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 import dagster as dg
 import numpy as np
 
 from pipeline.base.types import DateArray, FloatArray
+from pipeline.simulation.assets import drawing
+from pipeline.simulation.assets.drawing import HEIGHT, LEFT, RIGHT, WIDTH
 
-WIDTH, HEIGHT = 860, 320
-"""Dagster's page cuts pictures wider than about 900."""
-
-LEFT, RIGHT, TOP, BOTTOM = 44, 150, 12, 24
 MOST_MONTHS = 120
 COLOURS = ("#4f43dd", "#d1495b", "#2e8b57", "#e08e0b", "#1f77b4", "#8c564b", "#5c6670")
 """One a strategy, told apart by the names at the right end, too."""
-
-LABEL_PIXELS = 15
 
 Values = tuple[DateArray, FloatArray]
 """(m,) sessions, and values on them."""
@@ -34,9 +29,7 @@ def nav_picture(values: Mapping[str, Values]) -> dg.MarkdownMetadataValue:
     months = _common_months({name: _month_ends(*series, start) for name, series in known.items()})
     if months is None:
         return dg.MetadataValue.md("Not enough months for a picture")
-    picture = base64.b64encode(_svg(*months).encode()).decode()
-    first, last = months[0][0], months[0][-1]
-    return dg.MetadataValue.md(f"![Net asset values, {first} to {last}](data:image/svg+xml;base64,{picture})")
+    return drawing.picture(_parts(*months), f"Net asset values, {months[0][0]} to {months[0][-1]}")
 
 
 def _month_ends(sessions: DateArray, nav: FloatArray, start: np.datetime64) -> Values:
@@ -56,43 +49,22 @@ def _common_months(ends: Mapping[str, Values]) -> tuple[DateArray, dict[str, Flo
     return months, {name: nav[-shortest:] / nav[-shortest] for name, (_, nav) in ends.items()}
 
 
-def _svg(months: DateArray, values: Mapping[str, FloatArray]) -> str:
+def _parts(months: DateArray, values: Mapping[str, FloatArray]) -> list[str]:
     low = min(float(series.min()) for series in values.values())
     high = max(float(series.max()) for series in values.values())
-    span = high - low or 1.0
     across = np.linspace(LEFT, WIDTH - RIGHT, len(months))
 
     def down(value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / span
+        return drawing.down(value, low, high)
 
-    parts = [_mark(level, down(level)) for level in np.linspace(low, high, 4).tolist()]
-    parts += [_text(across[0], HEIGHT - 6, str(months[0])), _text(across[-1] - 50, HEIGHT - 6, str(months[-1]))]
-    labels = _spread({name: down(float(series[-1])) for name, series in values.items()})
+    parts = drawing.levels(low, high)
+    parts += [
+        drawing.words(LEFT, HEIGHT - 6, str(months[0])),
+        drawing.words(across[-1] - 50, HEIGHT - 6, str(months[-1])),
+    ]
+    labels = drawing.spread({name: down(float(series[-1])) for name, series in values.items()})
     for (name, series), colour in zip(values.items(), COLOURS * len(values), strict=False):
         points = " ".join(f"{x:.0f},{down(y):.0f}" for x, y in zip(across, series.tolist(), strict=True))
         parts.append(f"<polyline points='{points}' fill='none' stroke='{colour}' stroke-width='1.5'/>")
-        parts.append(_text(WIDTH - RIGHT + 6, labels[name] + 4, f"{name} {series[-1]:.2f}", colour))
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{HEIGHT}' viewBox='0 0 {WIDTH} {HEIGHT}'"
-        f" font-family='sans-serif' font-size='12'><rect width='100%' height='100%' fill='#fff'/>{''.join(parts)}</svg>"
-    )
-
-
-def _spread(places: Mapping[str, float]) -> dict[str, float]:
-    """Places of labels, from the top one down, moved so that none covers another or leaves the picture."""
-    found: dict[str, float] = {}
-    least = 0.0
-    for left, name in zip(range(len(places) - 1, -1, -1), sorted(places, key=lambda one: places[one]), strict=True):
-        highest = HEIGHT - BOTTOM - LABEL_PIXELS * left
-        found[name] = max(min(places[name], highest), least)
-        least = found[name] + LABEL_PIXELS
-    return found
-
-
-def _mark(level: float, y: float) -> str:
-    line = f"<line x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y:.0f}' y2='{y:.0f}' stroke='#ddd'/>"
-    return line + _text(8, y + 4, f"{level:.2f}")
-
-
-def _text(x: float, y: float, text: str, colour: str = "#444") -> str:
-    return f"<text x='{x:.0f}' y='{y:.0f}' fill='{colour}'>{text}</text>"
+        parts.append(drawing.words(WIDTH - RIGHT + 6, labels[name] + 4, f"{name} {series[-1]:.2f}", colour))
+    return parts

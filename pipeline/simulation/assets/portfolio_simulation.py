@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +22,10 @@ from pipeline.orchestration.each_portfolio import COMPUTED_SPEC, each_portfolio
 from pipeline.orchestration.table_assets import Produced, TableAsset
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.holdings import Holdings, scenario_returns
-from pipeline.risk.report import held_series
+from pipeline.risk.report import HeldSeries, held_series
+from pipeline.simulation.assets.fan_picture import fan_picture
 from pipeline.simulation.assets.month_ends import last_rows
-from pipeline.simulation.models import STORED_MODELS, SimulationInputError
+from pipeline.simulation.models import SimulationInputError
 from pipeline.simulation.run import Begun, SimulationResult, SimulationSpec, begin
 from pipeline.simulation.run.cluster import Cluster, connected
 from pipeline.store.fx_rates import FX_RATES
@@ -64,14 +68,18 @@ def simulation_figures(rows: Columns) -> dict[str, float]:
     check_specs=(COMPUTED_SPEC,),
 )
 def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
-    """Simulated one-year outcome of every portfolio's holdings at the last session of each month."""
+    """Simulated one-year outcome of every portfolio's holdings at the last session of each month.
+
+    A row is stored for each model of ``FINTECH_STORED_MODELS``.
+    """
+    settings = load_settings()
     portfolios = read_portfolios(write.connection)
     ids = sorted({position.instrument_id for portfolio in portfolios for position in portfolio.positions})
     panel = read_price_panel(write.connection, ids, months.back(LOOK_BACK_MONTHS), months.end)
     units = read_set_units(write.connection, portfolios, months.back(LOOK_BACK_MONTHS), months.end)
-    specs = [SimulationSpec(model=model, fan_steps=()) for model in STORED_MODELS]  # the table keeps no fan
+    specs = [SimulationSpec(model=model, fan_steps=()) for model in settings.stored_models]  # the table keeps no fan
     with ExitStack() as stack:
-        scheduler = load_settings().simulation_scheduler
+        scheduler = settings.simulation_scheduler
         cluster = None if scheduler is None else stack.enter_context(connected(scheduler))
         rows = stack.enter_context(
             computing(portfolios, lambda one: simulated_rows(panel, one, months, specs, units, cluster), cluster)
@@ -80,6 +88,7 @@ def portfolio_simulation(write: Write, months: MonthRange) -> Produced:
     return Produced(
         concatenated(PORTFOLIO_SIMULATION, blocks),
         checks=[computed],
+        metadata=newest_fan(panel, portfolios, blocks, specs[0], units),
         empty_because=f"no portfolio has {specs[0].fit_window_sessions} returns up to this month",
     )
 
@@ -130,11 +139,9 @@ def simulated_rows(
     NotFoundError
         If there is no exchange rate of a currency.
     """
-    close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
-    if not np.isfinite(close).all(axis=1).any():
+    series = series_of(panel, portfolio, units)
+    if series is None:
         return
-    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
-    series = held_series(close, panel.sessions, None, holdings)
     jobs = [
         (row, spec) for row in last_rows(series.sessions, months) for spec in specs if row >= spec.fit_window_sessions
     ]
@@ -147,6 +154,38 @@ def simulated_rows(
     with closing(results):
         for (row, _), result in zip(jobs, results, strict=True):
             yield simulation_columns(portfolio.id, series.sessions[row : row + 1], result)
+
+
+def series_of(panel: PricePanel, portfolio: Portfolio, units: Mapping[int, SetUnits]) -> HeldSeries | None:
+    """What the portfolio earns; None if its positions never have a price together."""
+    close = panel.columns([position.instrument_id for position in portfolio.positions], portfolio.base_currency)
+    if not np.isfinite(close).all(axis=1).any():
+        return None
+    holdings = Holdings(portfolio.amounts, *portfolio.policy, units.get(portfolio.id))
+    return held_series(close, panel.sessions, None, holdings)
+
+
+def newest_fan(
+    panel: PricePanel,
+    portfolios: Sequence[Portfolio],
+    blocks: Sequence[Columns],
+    spec: SimulationSpec,
+    units: Mapping[int, SetUnits],
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """The picture of the first portfolio's newest row by the model of `spec`: its paths, walked once more."""
+    first = [block for block in blocks if block["portfolio_id"][0] == blocks[0]["portfolio_id"][0]]
+    if not first:
+        return {}
+    [portfolio] = [one for one in portfolios if one.id == first[0]["portfolio_id"][0]]
+    session = max(block["session"][0] for block in first)
+    series = series_of(panel, portfolio, units)
+    assert series is not None  # it has rows
+    returns = scenario_returns(series.held, int(np.searchsorted(series.sessions, session)), spec.fit_window_sessions)
+    fan = begin(returns, replace(spec, fan_steps=None), portfolio.id).result().fan
+    name = portfolio.slug or str(portfolio.id)
+    return {
+        "fan": fan_picture(fan, f"Wealth of {name} from {session} by {spec.model}; quantiles of {spec.paths} paths")
+    }
 
 
 def results_here(jobs: Sequence[T], begun: Callable[[T], Begun]) -> Generator[SimulationResult, None, None]:
@@ -169,5 +208,7 @@ def simulation_columns(portfolio_id: int, session: DateArray, result: Simulation
         "seed": np.array([result.seed], dtype=np.int64),
         "fit_window_sessions": np.array([result.fit_window_sessions], dtype=np.int16),
     }
+    parameters = json.dumps({parameter.name: parameter.value for parameter in result.parameters})
+    columns["parameters"] = np.array([parameters.encode()])
     measured = {c.name for c in PORTFOLIO_SIMULATION.columns if hasattr(result, c.name)} - set(columns)
     return columns | {name: np.array([getattr(result, name)]) for name in sorted(measured)}

@@ -13,13 +13,10 @@ from pipeline.simulation.models.stationary_bootstrap import StationaryBootstrap
 from pipeline.simulation.models.student_t import StudentT
 from pipeline.simulation.models.t_copula import TCopula
 
-__all__ = ["MODELS", "STORED_MODELS", "FittedModel", "Model", "Parameter", "SimulationInputError"]
+__all__ = ["MODELS", "FittedModel", "Model", "Parameter", "SimulationInputError"]
 
 MODELS: dict[str, Model] = {
     model.name: model for model in (StationaryBootstrap(), StudentT(), Gbm(), FilteredHistorical(), TCopula())
 }
 """Name → model. The stream number of a model is part of its random numbers: never reuse one (2 was Student's t of one
 series)."""
-
-STORED_MODELS = ("stationary_bootstrap", "student_t")
-"""The others are there on request: all five would triple what a first run takes for 33 years of every portfolio."""

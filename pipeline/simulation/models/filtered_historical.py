@@ -133,7 +133,8 @@ def _walk(
                     response = loss if moved < 0.0 else gain
                     new = omega + response * moved * moved + beta * variance[i, lane]
                     variance[i, lane] = new if new < HIGHEST_VARIANCE else HIGHEST_VARIANCE
-                    rise[i, lane] = max(mean[i] + moved, -1.0)
+                    earned = mean[i] + moved
+                    rise[i, lane] = earned if earned > -1.0 else -1.0
             move(book, plan, rise, step)
             fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
         keep_paths(book, outcomes, first)

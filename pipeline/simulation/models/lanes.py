@@ -155,7 +155,7 @@ def value_shares(book: Book) -> None:
     is_any_lost = False
     for lane in range(len(wealth)):
         share = wealth[lane] * shares[lane]
-        top = max(peak[lane], share)
+        top = share if share > peak[lane] else peak[lane]  # `max` takes care of NaN, in three instructions more
         part = share / top
         peak[lane] = top
         least[lane] = part if part < least[lane] else least[lane]

@@ -318,7 +318,7 @@ def _ride(book: Book, tables: Tables, rooms: tuple[FloatArray, FloatArray], posi
     is_lost = False
     for ahead in range(count):
         share = room[ahead] * shares
-        peak = max(peak, share)
+        peak = share if share > peak else peak
         if share < least * peak:  # seldom, so that there is seldom a division
             least = share / peak
         is_lost |= room[ahead] <= 0.0

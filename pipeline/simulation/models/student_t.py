@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.simulation.models.arithmetic import SingleArray
+from pipeline.simulation.models.arithmetic import SingleArray, fused
 from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
 from pipeline.simulation.models.inversion import draw_two_sided
@@ -30,6 +30,7 @@ from pipeline.simulation.models.tables import mixing_tables
 
 STREAM = np.uint64(5)
 MIXING_STREAM = np.uint64(7)
+_NOTHING = np.float32(-1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class FittedStudentT:
 
     def walk(self, outcomes: Outcomes, plan: Plan, fan_steps: IntArray, key: tuple[int, int], first_path: int) -> None:
         """Walk by independent draws (see `FittedModel.walk`)."""
-        law = (self.location, self.factor.astype(np.float32), mixing_tables(self.degrees_of_freedom))
+        law = (self.location.astype(np.float32), self.factor.astype(np.float32), mixing_tables(self.degrees_of_freedom))
         _walk(law, plan, lane_key(key), first_path, fan_steps, outcomes)
 
     def walk_steered(
@@ -123,7 +124,7 @@ class StudentT:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(
-    law: tuple[FloatArray, SingleArray, FloatArray],
+    law: tuple[SingleArray, SingleArray, FloatArray],
     plan: Plan,
     key: LaneKey,
     first_path: int,
@@ -146,7 +147,8 @@ def _walk(
             correlate(zero, factor, z, rise)
             for i in range(n):
                 for lane in range(LANES):
-                    rise[i, lane] = max(location[i] + spread[lane] * rise[i, lane], -1.0)
+                    earned = fused(np.float32(spread[lane]), rise[i, lane], location[i])
+                    rise[i, lane] = earned if earned > _NOTHING else _NOTHING
             move(book, plan, rise, step)
             fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
         keep_paths(book, outcomes, first)

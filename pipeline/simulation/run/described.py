@@ -35,7 +35,7 @@ def describe(
     gain, ranked = sample.ordered(outcomes.gain)
     drawdown = outcomes.max_drawdown
     return_05, return_25, return_50, return_75, return_95 = ranked.quantiles(gain, QUANTILE_LEVELS)
-    loss = ranked.share(gain < 0.0)
+    loss, falls = ranked.share(gain < 0.0), _distribution(drawdown, sample)
     return SimulationResult(
         model=spec.model,
         horizon_sessions=spec.horizon_sessions,
@@ -58,12 +58,18 @@ def describe(
         var_99_error=ranked.quantile_error(gain, 0.01),
         es_975=ranked.shortfall(gain, 0.975),
         es_975_error=ranked.shortfall_error(gain, 0.975),
+        es_99=ranked.shortfall(gain, 0.99),
+        es_99_error=ranked.shortfall_error(gain, 0.99),
         probability_of_loss=loss.value,
         probability_of_loss_error=loss.error,
         max_drawdown_mean=sample.mean(drawdown),
         max_drawdown_mean_error=sample.error(drawdown),
-        max_drawdown_05=sample.quantiles(drawdown, (0.05,))[0],
-        drawdown=_distribution(drawdown, sample),
+        max_drawdown_05=falls.values[0],
+        max_drawdown_25=falls.values[1],
+        max_drawdown_50=falls.values[2],
+        max_drawdown_75=falls.values[3],
+        max_drawdown_95=falls.values[4],
+        drawdown=falls,
         wealth_mean=sample.mean(outcomes.terminal_wealth),
         wealth_mean_error=sample.error(outcomes.terminal_wealth),
         cost_mean=sample.mean(outcomes.cost),

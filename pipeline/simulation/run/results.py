@@ -81,11 +81,17 @@ class SimulationResult:
     var_99_error: float
     es_975: float
     es_975_error: float
+    es_99: float
+    es_99_error: float
     probability_of_loss: float
     probability_of_loss_error: float
     max_drawdown_mean: float
     max_drawdown_mean_error: float
     max_drawdown_05: float
+    max_drawdown_25: float
+    max_drawdown_50: float
+    max_drawdown_75: float
+    max_drawdown_95: float
     drawdown: Quantiles
     wealth_mean: float
     wealth_mean_error: float

@@ -36,6 +36,10 @@ class Sample:
         """The sample of the same paths in another order."""
         return self
 
+    def weights_of(self, paths: int) -> FloatArray:
+        """(paths,) what each counts, 1 on average."""
+        return np.ones(paths)
+
     def mean(self, values: FloatArray) -> float:
         """Of a value of each path."""
         return float(values.mean())
@@ -161,6 +165,10 @@ class Weighted(Sample):
     def in_order(self, ranks: IntArray) -> Weighted:
         """As `Sample.in_order`."""
         return Weighted(self.weights[ranks], self.laws[ranks], self.corrected[ranks])
+
+    def weights_of(self, paths: int) -> FloatArray:  # noqa: ARG002 - they are known
+        """As `Sample.weights_of`."""
+        return self.corrected
 
     def mean(self, values: FloatArray) -> float:
         """Of a value of each path."""

@@ -23,7 +23,7 @@ from pipeline.store.simulation_jobs import SIMULATION_JOB, Job, State
 from serving.answers import Resource, Row, described_by
 from serving.inputs import Currency
 from serving.positions import BAND_MEANING, MAXIMUM_POSITIONS, DriftBand, PositionIn, require_consistency
-from serving.routes.portfolio_simulations import SimulationFigures
+from serving.routes.portfolio_simulations import ParameterOut, SimulationFigures
 
 MAXIMUM_PATHS = 1_000_000
 LONGEST_HORIZON_SESSIONS = 2_520
@@ -192,13 +192,6 @@ class SimulatedFanOut(Row):
     wealth: list[list[float]] = Field(description="For each step the wealth at each level: an order statistic.")
 
 
-class ParameterOut(Row):
-    """A fitted parameter; the unit is part of the name where there is one."""
-
-    name: str
-    value: float
-
-
 class SimulatedProbabilityOut(Row):
     """A share of the paths."""
 
@@ -233,10 +226,10 @@ class SimulatedRow(SimulationFigures):
         description="Second half of the random numbers' key, beside the seed: the portfolio's number, 0 for positions."
     )
     fit_start: date = Field(description="Session of the first return that the model was fitted on.")
-    var_95_error: float = Field(description="Standard error of the 95 % value at risk.")
-    probability_of_loss_error: float = Field(description="Binomial standard error.")
-    max_drawdown_mean_error: float = Field(description="Standard error of the mean.")
-    max_drawdown_05: float = Field(description="5 % quantile of the deepest fall [fraction, negative]")
+    var_95_error: float
+    probability_of_loss_error: float
+    max_drawdown_mean_error: float
+    max_drawdown_05: float
     drawdown: DrawdownQuantilesOut = Field(description="Of the deepest fall of a share [fraction, negative]")
     wealth_mean: float = Field(description="Mean wealth at the horizon, with what is paid in and out; the start is 1.")
     wealth_mean_error: float = Field(description="Standard error of the mean.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -40,6 +41,7 @@ def test_weights_are_simulated_into_a_table(command_line: CommandLine, database:
     assert (ended.exit_code, ended.errors) == (0, "")
     assert "8000/8000 paths" in ended.output
     assert "VaR 99 at the horizon" in ended.output
+    assert re.search(r"ES 99 at the horizon +[0-9.]+ +[0-9.]+", ended.output)
     assert "8000 paths of 2520 sessions, stationary_bootstrap, seed 3" in ended.output
     assert NOTICE in ended.output
 

@@ -15,7 +15,7 @@ from dask.tokenize import tokenize
 
 from pipeline.orchestration.each_portfolio import each_portfolio
 from pipeline.simulation.assets.portfolio_simulation import computing, simulated_rows
-from pipeline.simulation.models import MODELS, STORED_MODELS
+from pipeline.simulation.models import MODELS
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.run import SimulationSpec, begin
 from pipeline.simulation.run import cluster as cluster_module
@@ -110,7 +110,7 @@ def test_two_workers_give_the_digits_of_one_process_and_a_death_changes_none(das
 
 
 def test_rows_of_portfolios_are_those_of_one_process(dask: DaskCluster) -> None:
-    specs = [SimulationSpec(model, paths=500, fit_window_sessions=252, fan_steps=()) for model in STORED_MODELS]
+    specs = [SimulationSpec(model, paths=500, fit_window_sessions=252, fan_steps=()) for model in MODELS]
     portfolios = [NOTHING, GOOD, LEVERED]
     dask.add_worker()
     with (

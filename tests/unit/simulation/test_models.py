@@ -1,9 +1,12 @@
 """Every registered model, and what is particular to each."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.base.settings import SimulationModel
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.drawdown import max_drawdown
 from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS
@@ -35,6 +38,10 @@ def student_t(location: float, scale: float, freedom: float) -> FittedStudentT:
 def returns_of(outcomes: Outcomes) -> FloatArray:
     wealth = outcomes.fan_wealth
     return wealth / np.hstack([np.ones((len(wealth), 1)), wealth[:, :-1]]) - 1.0
+
+
+def test_settings_know_every_model() -> None:
+    assert set(get_args(SimulationModel)) == set(MODELS)
 
 
 @pytest.mark.parametrize("name", MODELS)

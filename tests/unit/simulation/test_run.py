@@ -57,7 +57,12 @@ def test_result_is_ordered_and_consistent(model: str) -> None:
     assert -1.0 < result.max_drawdown_mean < 0.0
     assert 0.0 < result.var_99_error < 0.1
     assert 0.0 < result.es_975_error < 0.1
+    assert result.es_975 < result.es_99 <= 1.0
+    assert result.var_99 <= result.es_99
+    assert 0.0 < result.es_99_error < 0.1
     assert 0.0 < result.var_95_error < 1.2 * result.var_99_error  # both err
+    falls = [getattr(result, f"max_drawdown_{percent:02d}") for percent in (5, 25, 50, 75, 95)]
+    assert falls == sorted(falls) == list(result.drawdown.values)
     assert -1.0 < result.max_drawdown_05 < result.max_drawdown_mean
 
 
@@ -72,8 +77,9 @@ def test_shortfall_is_not_below_the_value_at_risk(model: str, paths: int) -> Non
     losses = sorted(-terminal_return)
     assert result.var_99 == losses[-(-paths * 99 // 100) - 1]
     # By optimisation: the shortfall is the least value of Rockafellar and Uryasev's objective, at a scenario.
-    objective = [c + np.maximum(-terminal_return - c, 0.0).mean() / 0.025 for c in losses]
-    assert result.es_975 == pytest.approx(min(objective), rel=1e-12)
+    for shortfall, tail in ((result.es_975, 0.025), (result.es_99, 0.01)):
+        objective = [c + np.maximum(-terminal_return - c, 0.0).mean() / tail for c in losses]
+        assert shortfall == pytest.approx(min(objective), rel=1e-12)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -120,7 +126,7 @@ def test_mean_compounds_the_daily_mean(model: str) -> None:
 
 def test_stated_errors_are_those_of_repeated_runs() -> None:
     runs = [simulate(RETURNS, SimulationSpec(seed=seed, horizon_sessions=21), 1) for seed in range(80)]
-    for value in ("return_mean", "var_95", "var_99", "es_975"):
+    for value in ("return_mean", "var_95", "var_99", "es_975", "es_99", "probability_of_loss", "max_drawdown_mean"):
         observed = np.std([getattr(result, value) for result in runs], ddof=1)
         stated = np.mean([getattr(result, f"{value}_error") for result in runs])
         assert stated == pytest.approx(observed, rel=0.35), value
@@ -150,6 +156,7 @@ def test_bootstrap_of_a_constant_is_certain(daily: float) -> None:
     assert result.return_mean == pytest.approx((1.0 + daily) ** 252 - 1.0, rel=1e-12)
     assert [result.var_99, result.var_95] == pytest.approx([-result.return_50] * 2, rel=1e-12)
     assert result.es_975 == pytest.approx(result.var_99, rel=1e-12)
+    assert result.es_99 == pytest.approx(result.var_99, rel=1e-12)
     assert result.es_975 >= result.var_99 - 1e-12
     assert [result.return_mean_error, result.var_99_error, result.es_975_error] == pytest.approx([0.0] * 3, abs=1e-15)
     assert result.probability_of_loss == (1.0 if daily < 0 else 0.0)
@@ -210,7 +217,7 @@ def test_unusable_subjects_are_refused(subject: int) -> None:
 
 def test_the_result_fills_the_table() -> None:
     columns = set(PORTFOLIO_SIMULATION.columns.keys()) - {"portfolio_id", "session", "materialization_id"}
-    not_stored = {"fit_first", "fit_last", "var_95_error", "max_drawdown_05", "fan", "parameters", "contributions"}
-    not_stored |= {"probability_of_loss_error", "max_drawdown_mean_error", "drawdown", "depletion"}
+    not_stored = {"fit_first", "fit_last", "fan", "contributions"}
+    not_stored |= {"drawdown", "depletion"}
     not_stored |= {"wealth_mean", "wealth_mean_error", "cost_mean", "cost_mean_error", "sampling"}
     assert columns == {field.name for field in fields(SimulationResult)} - not_stored

@@ -20,7 +20,10 @@ RETURNS = stock_returns()[-1_260:, :4]
 WEIGHTS = np.array([0.5, 0.4, 0.3, -0.2])
 SPEC = SimulationSpec("gbm", paths=4_096, horizon_sessions=42, rebalancing="monthly", cost_bps=5.0, contributions=True)
 KINDS = ("sobol", "importance")
-FIGURES = ("return_mean", "var_95", "var_99", "es_975", "probability_of_loss", "max_drawdown_mean", "wealth_mean")
+FIGURES = (
+    *("return_mean", "var_95", "var_99", "es_975", "es_99"),
+    *("probability_of_loss", "max_drawdown_mean", "wealth_mean"),
+)
 
 
 # The law ---------------------------------------------------------------------------------------------------
@@ -54,9 +57,10 @@ def test_one_lognormal_series_has_its_closed_form(kind: str) -> None:
     drift, spread = mean * horizon, deviation * np.sqrt(horizon)
     var = 1.0 - np.exp(drift + spread * norm.ppf(0.01))
     expected = np.exp(drift + 0.5 * spread**2)
-    es = 1.0 - expected * norm.cdf(norm.ppf(0.025) - spread) / 0.025
+    es_975, es_99 = (1.0 - expected * norm.cdf(norm.ppf(tail) - spread) / tail for tail in (0.025, 0.01))
     assert abs(found.var_99 - var) < 4.0 * found.var_99_error
-    assert abs(found.es_975 - es) < 4.0 * found.es_975_error
+    assert abs(found.es_975 - es_975) < 4.0 * found.es_975_error
+    assert abs(found.es_99 - es_99) < 4.0 * found.es_99_error
     assert abs(found.wealth_mean - expected) < 4.0 * found.wealth_mean_error
     plain = replace(begun, spec=replace(begun.spec, sampling="plain")).by_seed(3).result()
     assert 2.0 * found.es_975_error < plain.es_975_error
@@ -80,15 +84,16 @@ def test_stated_errors_cover_what_repeated_runs_do(model: str, kind: str) -> Non
     exact = simulate(RETURNS, replace(spec, sampling="sobol", paths=65_536, seed=10**6), 1, WEIGHTS)
     begun = begin(RETURNS, spec, 1, WEIGHTS)
     runs = [begun.by_seed(seed).result() for seed in range(100)]
-    for name, reference in (
-        ("return_mean", exact),
-        ("var_95", truth),
-        ("es_975", truth),
-        ("probability_of_loss", exact),
+    for name, reference, covered in (
+        ("return_mean", exact, 0.82),
+        ("var_95", truth, 0.82),
+        ("es_975", truth, 0.82),
+        ("es_99", truth, 0.7),  # of a few dozen paths: right on average, and too small where the worst were not drawn
+        ("probability_of_loss", exact, 0.82),
     ):
         apart = np.array([getattr(run, name) - getattr(reference, name) for run in runs])
         stated = np.array([getattr(run, f"{name}_error") for run in runs])
-        assert (np.abs(apart) < 2.0 * stated).mean() > 0.82, name
+        assert (np.abs(apart) < 2.0 * stated).mean() > covered, name
         assert np.sqrt((apart**2).mean()) == pytest.approx(np.sqrt((stated**2).mean()), rel=0.35), name
 
 
@@ -98,6 +103,7 @@ def test_errors_of_the_tail_are_smaller_by_what_is_promised() -> None:
     plain, sobol, shifted = (simulate(RETURNS, replace(spec, sampling=kind), 1, WEIGHTS) for kind in ("plain", *KINDS))
     assert plain.var_99_error > 3.0 * shifted.var_99_error
     assert plain.es_975_error > 4.0 * shifted.es_975_error
+    assert plain.es_99_error > 4.0 * shifted.es_99_error
     assert plain.return_mean_error > 10.0 * sobol.return_mean_error
     assert plain.es_975_error > 2.0 * sobol.es_975_error
 
