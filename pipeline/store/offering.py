@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -105,8 +105,10 @@ class OfferedRows:
 
     @classmethod
     def of(cls, table: Table, rows: Columns, months: MonthRange | None) -> OfferedRows:
-        """Order rows by session and take their digests."""
+        """Order rows by session and take their digests, unless that is done (`PreparedRows`)."""
         name = session_column(table)
+        if isinstance(rows, PreparedRows) and months is not None and list(rows.offered.counts) == [*months.months()]:
+            return rows.offered
         if months is None or name is None:
             total = len(next(iter(rows.values())))
             return cls(rows, None, None, {UNPARTITIONED: total}, {UNPARTITIONED: _digest(rows)})
@@ -120,6 +122,29 @@ class OfferedRows:
         kept, layout = _kept_rows(_ordered(row_digests(rows), order), session, counts), _layout(rows)
         digests = {month: layout + kept[first:last].tobytes() for month, first, last in edges}
         return cls(rows, order, session, counts, digests)
+
+    def keeping(self, kept: NDArray[np.bool_]) -> OfferedRows:
+        """Some of the rows; what is known of months that keep all of theirs is not found out again.
+
+        Parameters
+        ----------
+        kept
+            (m,) which of them, in the order given.
+        """
+        if kept.all():
+            return self
+        assert self.session is not None  # what is replaced whole is not prepared
+        rows = {name: values[kept] for name, values in self.rows.items()}
+        is_left = _ordered(kept, self.order)
+        edges = np.cumsum([0, *self.counts.values()])
+        left = np.concatenate([[0], np.cumsum(is_left)])[edges]
+        counts = dict(zip(self.counts, np.diff(left).tolist(), strict=True))
+        digests = {
+            month: self.digests[month] if count == self.counts[month] else _part(self.digests[month], is_left[first:])
+            for (month, count), first in zip(counts.items(), edges[:-1].tolist(), strict=True)
+        }
+        order = None if self.order is None else (np.cumsum(kept) - 1)[self.order[is_left]]
+        return OfferedRows(rows, order, self.session[is_left], counts, digests)
 
     @property
     def total(self) -> int:
@@ -176,7 +201,33 @@ class OfferedRows:
         return kept
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedRows(Mapping[str, NDArray[Any]]):
+    """Columns of which it is found out already what has to be known to offer them."""
+
+    offered: OfferedRows
+
+    def take(self, chosen: NDArray[np.bool_]) -> PreparedRows:
+        """Some of the rows, without a copy if these are all."""
+        return PreparedRows(self.offered.keeping(chosen))
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.offered.rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.offered.rows)
+
+    def __len__(self) -> int:
+        return len(self.offered.rows)
+
+
 _NO_DAYS = np.array([], dtype="datetime64[D]")
+
+
+def _part(digest: bytes, is_left: NDArray[np.bool_]) -> bytes:
+    """A month's digest with some of its rows, which are the first of the mask."""
+    rows = np.frombuffer(digest, dtype=_ROW, offset=_LAYOUT_BYTES)
+    return digest[:_LAYOUT_BYTES] + rows[is_left[: len(rows)]].tobytes()
 
 
 def _compared(offered: bytes, last: bytes) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +36,18 @@ Block = tuple[DateArray, IntArray, FloatArray]
 """Sessions, instruments, and the matrix of closes."""
 
 
-def refresh_blocks(write: Write, rows: Columns, months: MonthRange, changed_months: Iterable[date]) -> None:
+def refresh_blocks(write: Write, closes: Closes, months: MonthRange, changed_months: Iterable[date]) -> None:
     """Make the blocks of changed months, and of months that lack one, from the rows that were just written.
+
+    A block that would be the same stays as it is: what has changed of its month is no close.
 
     Parameters
     ----------
-    rows
-        Every row of `months`: columns of the table `price`.
+    closes
+        Of every row of `months`.
     """
-    prices = _Prices.of(rows)
-    wanted = sorted({*changed_months, *_months_without_block(write, prices, months)})
-    blocks = {month: prices.block(month) for month in wanted}
+    wanted = sorted({*changed_months, *_months_without_block(write, closes, months)})
+    blocks = {month: closes.block(month) for month in wanted}
     filled = [
         [
             month,
@@ -71,11 +73,13 @@ ON CONFLICT (month) DO UPDATE SET
     instrument_count = excluded.instrument_count, instrument_ids = excluded.instrument_ids,
     sessions = excluded.sessions, close = excluded.close,
     materialization_id = excluded.materialization_id
+WHERE (price_block.close, price_block.sessions, price_block.instrument_ids)
+    IS DISTINCT FROM (excluded.close, excluded.sessions, excluded.instrument_ids)
 """
 
 
 @dataclass(frozen=True, slots=True)
-class _Prices:
+class Closes:
     """The closes of rows as one matrix.
 
     Parameters
@@ -93,7 +97,8 @@ class _Prices:
     close: FloatArray
 
     @classmethod
-    def of(cls, rows: Columns) -> _Prices:
+    def of(cls, rows: Columns) -> Self:
+        """Those of columns of the table ``price``; adjusted ones where there are no others."""
         days = rows["session"].astype("datetime64[D]").astype(np.int64)
         ids, row = _sorted_places(rows["instrument_id"])
         first, last = (int(days.min()), int(days.max())) if len(days) else (0, -1)
@@ -123,12 +128,12 @@ def _sorted_places(numbers: NDArray[np.int32]) -> tuple[IntArray, IntArray]:
     return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[numbers]
 
 
-def _months_without_block(write: Write, prices: _Prices, months: MonthRange) -> set[date]:
+def _months_without_block(write: Write, closes: Closes, months: MonthRange) -> set[date]:
     """Months that have rows and no block, such as those of a database that was made before there were blocks."""
     found = write.connection.execute(
         "SELECT month FROM price_block WHERE month >= %s AND month < %s", [months.first, months.end]
     )
-    return prices.months() - {row[0] for row in found}
+    return closes.months() - {row[0] for row in found}
 
 
 def read_blocks(connection: Connection, instrument_ids: Sequence[int], start: date | None, end: date) -> Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -18,7 +19,7 @@ from pipeline.store.exchange import Exchange, read_exchange
 from pipeline.store.instruments import read_price_scales
 from pipeline.store.offering import Columns, Span
 from pipeline.store.point_in_time import NOW, Knowledge, read_newest_as_known, rows_as_known
-from pipeline.store.price_blocks import Block, read_blocks, refresh_blocks
+from pipeline.store.price_blocks import Block, Closes, read_blocks, refresh_blocks
 from pipeline.store.reading import Window
 from pipeline.store.schema import METADATA, PRICE_UNIT, Unit, column, key, session_key, versioned, writer
 from pipeline.store.writing import Write, WriteOutcome, replace_rows
@@ -89,8 +90,10 @@ def price_rows(
 
 def replace_prices(write: Write, rows: Columns, months: MonthRange) -> WriteOutcome:
     """Make the prices of `months` equal to `rows`, and with them the read model of panels."""
-    outcome = write.replace(PRICE, rows, months)
-    refresh_blocks(write, rows, months, outcome.changed_months)
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        closes = maker.submit(Closes.of, rows)  # while the server takes the rows
+        outcome = write.replace(PRICE, rows, months)
+    refresh_blocks(write, closes.result(), months, outcome.changed_months)
     return outcome
 
 

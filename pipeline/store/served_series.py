@@ -7,9 +7,10 @@ their years, and as long as one year of a resource is outdated none of its texts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
+from functools import cache
 from hashlib import blake2b
 
 from psycopg import Connection, sql
@@ -103,8 +104,7 @@ def _read(
     connection: Connection, subject: str, values: Mapping[str, object], held: Mapping[bytes, bytes]
 ) -> ServedSeries | None:
     with connection.cursor(binary=True) as cursor:
-        query = sql.SQL(_READ).format(subject=sql.SQL(subject))
-        found = cursor.execute(query, {**values, "held": list(held)}).fetchall()
+        found = cursor.execute(_reading(subject), {**values, "held": _array_of(held)}).fetchall()
     if not found:
         return None
     sent, digests, days = zip(*found, strict=True)
@@ -112,8 +112,18 @@ def _read(
     return ServedSeries(bodies, digests, days[-1])
 
 
+def _array_of(digests: Iterable[bytes]) -> str:
+    """As Postgres writes an array of them; psycopg takes as long to write one as for the rest of the statement."""
+    return "{" + ",".join([rf'"\\x{digest.hex()}"' for digest in digests]) + "}"
+
+
+@cache
+def _reading(subject: str) -> bytes:
+    return sql.SQL(_READ).format(subject=sql.SQL(subject)).as_bytes()
+
+
 _READ = f"""
-SELECT CASE WHEN digest <> ALL(%(held)s) THEN body END, digest, last_session FROM served_year
+SELECT CASE WHEN digest <> ALL(%(held)s::bytea[]) THEN body END, digest, last_session FROM served_year
 WHERE resource = %(resource)s AND subject = ({{subject}})
     AND (SELECT sum(rows) FROM served_year WHERE resource = %(resource)s AND subject = ({{subject}})) <= %(most)s
     AND NOT EXISTS (SELECT FROM {OUTDATED_YEAR.name} WHERE resource = %(resource)s)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from pipeline.base.types import IntArray, add_months
 from pipeline.store.offering import Difference, OfferedRows
 from pipeline.store.packed_keys import has_packable_key, packed_expression, unpacked_array
 from pipeline.store.schema import WRITER
+
+T = TypeVar("T")
 
 CANCEL_SECONDS = 0.1
 """After which a statement that was not yet there to be cancelled is cancelled again."""
@@ -88,26 +91,26 @@ def read_stored(connection: Connection, table: Table) -> Stored | None:
 
 
 @contextmanager
-def read_ahead(connection: Connection, table: Table) -> Iterator[Future[Stored | None]]:
-    """Let the server read what is stored of a table while the rows to offer are still fetched and judged.
+def meanwhile(connection: Connection, work: Callable[[], T]) -> Iterator[Future[T]]:
+    """Let a thread, and the server for it, do something while the rows to offer are still fetched and judged.
 
-    Statements of the caller wait for one that is being read.
+    Statements of the caller wait for one of the thread's that runs.
 
     Yields
     ------
     Future
-        Of `read_stored`. If that fails, the caller gets its error, not that of his own next statement.
+        Of the work. If that fails, the caller gets its error, not that of his own next statement.
     """
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        reading = reader.submit(read_stored, connection, table)
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        working = worker.submit(work)
         try:
-            yield reading
+            yield working
         except errors.InFailedSqlTransaction as error:
-            raise reading.exception() or error from error
+            raise working.exception() or error from error
         except BaseException:
-            while not reading.done():  # it may wait for a lock, or be about to, and nobody waits for it any longer
+            while not working.done():  # it may wait for a lock, or be about to, and nobody waits for it any longer
                 connection.cancel()
-                wait([reading], CANCEL_SECONDS)
+                wait([working], CANCEL_SECONDS)
             raise
 
 

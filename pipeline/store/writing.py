@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 from psycopg import Connection, errors, sql
@@ -25,7 +26,7 @@ from pipeline.store.offering import EVERYTHING, Columns, Difference, OfferedRows
 from pipeline.store.outdating import outdate
 from pipeline.store.rebuilding import rebuild
 from pipeline.store.schema import NUMPY_TYPES, SUPERSEDED_BY, WRITER, history_of, session_column, value_columns
-from pipeline.store.stored import PartOfTableError, Stored, StoredOtherwiseError, read_ahead, read_stored
+from pipeline.store.stored import PartOfTableError, Stored, StoredOtherwiseError, meanwhile, read_stored
 
 BULK_ROWS = 100_000
 """From here on a first load adds the key after the rows: 0.51 of psql's ``COPY FROM`` instead of 0.8."""
@@ -69,6 +70,8 @@ class Write:
         Whether to build tables beside those in use, however little differs, where all of a table is offered.
     ahead
         What is stored of tables that are read already, by name; each is taken once, since a write changes it.
+    digests
+        Month → digests of what was offered last, of tables of which they are read already.
     """
 
     connection: Connection
@@ -76,6 +79,7 @@ class Write:
     asset: str
     anew: bool = False
     ahead: dict[str, Future[Stored | None]] = field(default_factory=dict)
+    digests: dict[str, Mapping[date, bytes]] = field(default_factory=dict)
 
     def replace(self, table: Table, rows: Columns, months: MonthRange | None) -> WriteOutcome:
         """Make the table's rows of `months` equal to `rows` and note the partitions.
@@ -99,7 +103,7 @@ class Write:
         named = [UNPARTITIONED] if months is None or session_column(table) is None else list(months.months())
         with ThreadPoolExecutor(max_workers=1) as reader:
             # The server reads what is stored while the digests of what is offered are made.
-            known = reader.submit(materializations.read_digests, self.connection, self.asset, named)
+            known = reader.submit(self._last_digests, table, named)
             reading = self.ahead.pop(table.name, None)
             if self.anew and reading is None:
                 reading = reader.submit(read_stored, self.connection, table)
@@ -113,6 +117,11 @@ class Write:
         outdate(connection, table, changed, number)
         materializations.record_partitions(connection, number, self.asset, offered.counts, changed, offered.digests)
         return outcome
+
+    def _last_digests(self, table: Table, months: list[date]) -> Mapping[date, bytes]:
+        """Those of each month, taken once, since a write changes them."""
+        known = self.digests.pop(table.name, None)
+        return materializations.read_digests(self.connection, self.asset, months) if known is None else known
 
     def _replaced_anew(
         self, table: Table, offered: OfferedRows, differing: Difference | None, stored: Stored | None
@@ -202,9 +211,10 @@ def open_write(
         materializations.take_turn(connection, asset)
         materialization_id = materializations.begin(connection, asset, run_id, code_version)
         write = Write(connection, materialization_id, asset, anew)
-        with read_ahead(connection, table) if anew and table is not None else nullcontext() as reading:
-            if table is not None and reading is not None:
-                write.ahead[table.name] = reading
+        if anew and table is not None:
+            with meanwhile(connection, partial(read_stored, connection, table)) as write.ahead[table.name]:
+                yield write
+        else:
             yield write
         materializations.finish(connection, materialization_id)
 

@@ -20,11 +20,12 @@ import psycopg
 from sqlalchemy import create_engine
 
 from pipeline.base.types import MonthRange
-from pipeline.market_data.assets.prices import price_columns
+from pipeline.market_data.assets.prices import candidate_columns
 from pipeline.market_data.rules import Bars, judge
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, libpq_url, sqlalchemy_url, with_database
 from pipeline.store.migrating import migrate
+from pipeline.store.preparing import preparing
 from pipeline.store.prices import PRICE, read_price_panel, replace_prices
 from pipeline.store.writing import WriteOutcome, open_write
 from tests.load.measuring import Figures
@@ -142,11 +143,10 @@ def load(database: Database, universe: Universe, bars: Bars, months: MonthRange,
     """What the asset does: judge, write, keep revisions, refresh the panel."""
     ids = {symbol: number for number, symbol in enumerate(bars.symbols, start=1)}
     with open_write(database, "prices", "bench", "1", anew=anew, table=PRICE) as write:
-        verdict = judge(bars, universe.context)
-        first, end = np.array([months.first, months.end], dtype="datetime64[D]")
-        inside = (verdict.bars.sessions >= first) & (verdict.bars.sessions < end)
-        accepted = verdict.bars.take(verdict.accepted & inside)
-        return replace_prices(write, price_columns(accepted, ids, 1), months)
+        candidates, is_candidate = candidate_columns(bars, ids, 1, months)
+        with preparing(write, PRICE, candidates, months) as prepared:
+            verdict = judge(bars, universe.context)
+        return replace_prices(write, prepared.result().take(verdict.accepted[is_candidate]), months)
 
 
 def _daily_seconds(database: Database, universe: Universe) -> float:

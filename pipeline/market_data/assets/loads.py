@@ -39,9 +39,9 @@ class Load:
     is_released: BoolArray
 
     @property
-    def accepted(self) -> Bars:
-        """The bars to be stored."""
-        return self.verdict.bars.take(self._stands & self.in_range)
+    def is_accepted(self) -> BoolArray:
+        """(m,) bars to be stored."""
+        return self._stands & self.in_range
 
     @property
     def standing(self) -> Bars:
@@ -65,7 +65,7 @@ class Load:
     @property
     def repeats(self) -> int:
         """Rows that say again what an accepted one says."""
-        return self.fetched - self.quarantined - len(self.accepted)
+        return self.fetched - self.quarantined - int(self.is_accepted.sum())
 
     def releasing(self, released: Iterable[QuarantinedRow]) -> Load:
         """The same load with the rows accepted that a person has released, as long as they have not changed."""

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.base.types import MonthRange, add_months
+from pipeline.base.types import BoolArray, MonthRange, add_months
 from pipeline.market_data.assets.loads import (
     Listed,
     Load,
@@ -33,6 +33,7 @@ from pipeline.store.fx_rates import read_known_currencies
 from pipeline.store.ingest_runs import record_ingest_run
 from pipeline.store.instruments import read_instruments
 from pipeline.store.portfolios import noting_changed_units
+from pipeline.store.preparing import preparing
 from pipeline.store.prices import PRICE, SECOND_PRICE, price_rows, replace_prices, replace_second_prices
 from pipeline.store.providers import record_provider
 from pipeline.store.quarantine import read_released, replace_quarantine
@@ -88,15 +89,21 @@ def prices(
         second = second_provider.provider.fetch(request_for(months)) if second_provider.is_chosen else None
     parts = SymbolParts.of(read_spells(write.connection))
     answer, second = parts.split(answer), parts.split(second) if second else None
-    with keeping_refused(database.database, provider.name, write.asset):
-        load = judged_load(answer, months, second, listed_parts(write, parts))
+    ids, source = parts.ids, record_provider(write.connection, provider.name, provider.notice)
+    assert answer.bars is not None
+    candidates, is_candidate = candidate_columns(answer.bars, ids, source, months)
+    listed = listed_parts(write, parts)
+    with (
+        keeping_refused(database.database, provider.name, write.asset),
+        preparing(write, PRICE, candidates, months) as prepared,
+    ):
+        load = judged_load(answer, months, second, listed)
     load = quarantined_load(write, load, parts, provider.name, answer, months)
-    source = record_provider(write.connection, provider.name, provider.notice)
     keep_payloads(write, provider.name, stored(answer.payloads))
-    ids = parts.ids
     unanswered = {ids[symbol] for symbol in answer.missing if ids.get(symbol, NOBODY) != NOBODY}
     whole = partial(with_carried_rows, write.connection, months=months, since=parts.renamed)
-    rows = whole(PRICE, price_columns(load.accepted, ids, source), final=parts.retired | unanswered)
+    accepted = prepared.result().take(load.is_accepted[is_candidate])
+    rows = whole(PRICE, accepted, final=parts.retired | unanswered)
 
     def finish(outcome: WriteOutcome) -> None:
         if second is not None and second.bars is not None:
@@ -148,6 +155,14 @@ def request_for(months: MonthRange) -> FetchRequest:
     """The bars of some months, and those around them that rules look at."""
     first, end = months.back(MONTHS_JUDGED_BEFORE), add_months(months.end, MONTHS_JUDGED_AFTER)
     return FetchRequest("bars", (), first, end - timedelta(days=1))
+
+
+def candidate_columns(bars: Bars, ids: dict[str, int], source: int, months: MonthRange) -> tuple[Columns, BoolArray]:
+    """What of some bars may be stored, as columns of the table, and which of them that are once they are sorted."""
+    bars = bars.sorted()
+    is_held = np.array([ids[symbol] != NOBODY for symbol in bars.symbols], dtype=bool)
+    is_candidate = months_mask(bars, months) & is_held[bars.symbol_index]
+    return price_columns(bars if is_candidate.all() else bars.take(is_candidate), ids, source), is_candidate
 
 
 def price_columns(bars: Bars, ids: dict[str, int], source: int) -> Columns:

@@ -143,7 +143,9 @@ class Verdict:
         return accepted
 
     def _flagged_by(self, columns: list[bool]) -> BoolArray:
-        flagged: BoolArray = np.logical_or.reduce(self.flags[:, columns], axis=1)
+        flagged = np.zeros(len(self.flags), dtype=bool)
+        for column in np.flatnonzero(columns):  # one pass a rule: a copy of all of their columns takes ten times that
+            flagged |= self.flags[:, column]
         return flagged
 
 

@@ -32,8 +32,8 @@ PATIENCE_SECONDS = 30
 
 STEPS = (
     "materialization",
-    "quarantine",
     "provider",
+    "quarantine",
     "raw_payload",
     "price",
     "price_history",

@@ -97,3 +97,16 @@ def test_an_equal_load_makes_no_block_anew(database: Database) -> None:
     load(database, random_rows(1))
     with database.connect() as connection:
         assert connection.execute("SELECT DISTINCT materialization_id FROM price_block").fetchall() == [(1,)]
+
+
+def test_a_month_whose_closes_stay_keeps_its_block(database: Database) -> None:
+    """A corrected volume is a change of the month, and none of its closes."""
+    whole = random_rows(1)
+    load(database, whole)
+    in_april = whole["session"] == np.datetime64("2022-04-05")
+    in_may = whole["session"] == np.datetime64("2022-05-05")
+    load(database, {**whole, "volume": np.where(in_april, 5.0, np.nan), "close": np.where(in_may, 7.0, whole["close"])})
+    with database.connect() as connection:
+        writers = connection.execute("SELECT materialization_id FROM price_block ORDER BY month").fetchall()
+    assert writers == [(1,), (1,), (2,)]
+    assert same(*panels(database, IDS, None, date(2023, 1, 1)))

@@ -9,9 +9,11 @@ from datetime import date
 import numpy as np
 import pytest
 
+from pipeline.base.types import MonthRange
 from pipeline.market_data.assets.fx import fx_figures
-from pipeline.market_data.assets.loads import quarantined_rows, rule_outcomes
-from pipeline.market_data.assets.prices import price_columns, price_figures
+from pipeline.market_data.assets.loads import Listed, judged_load, quarantined_rows, rule_outcomes
+from pipeline.market_data.assets.prices import candidate_columns, price_columns, price_figures
+from pipeline.market_data.providers import FetchResult
 from pipeline.market_data.rules import RULES, Verdict, judge
 from pipeline.store.quarantine import QuarantinedRow
 from tests.unit.market_data.conftest import CONTEXT, LONG, SUNDAY, WEEK, Row, bars_of, series
@@ -130,3 +132,25 @@ def test_figures_of_a_month_of_rates() -> None:
     )
     assert math.isnan(figures.pop("mean_gbp_per_eur"))
     assert figures == {"currencies_count": 2.0, "days_count": 2.0, "mean_usd_per_eur": 1.1}
+
+
+def test_candidates_stand_in_the_order_of_the_verdict() -> None:
+    """Whichever exchange judges them, and in whatever order they came; those that nobody holds are none."""
+    bars = bars_of(
+        [
+            (symbol, day, 10.0 + number)
+            for number, symbol in enumerate("DBAC")
+            for day in (*WEEK[::-1], date(2022, 6, 1))
+        ]
+    )
+    months = MonthRange(date(2022, 5, 1), date(2022, 5, 1))
+    ids = {"A": 7, "B": 3, "C": 0, "D": 5}
+    exchanges = Listed(exchange_of={"A": "XLON", "D": "XLON"})
+    load = judged_load(FetchResult(bars=bars), months, None, exchanges)
+    columns, is_candidate = candidate_columns(bars, ids, 1, months)
+    judged = load.verdict.bars.take(is_candidate)
+    assert columns["instrument_id"].tolist() == [ids[judged.symbols[place]] for place in judged.symbol_index]
+    assert columns["session"].tolist() == judged.sessions.tolist()
+    assert columns["close_adjusted"].tolist() == judged.close_adjusted.tolist()
+    assert sorted(set(columns["instrument_id"].tolist())) == [3, 5, 7]
+    assert (load.is_accepted & ~is_candidate).sum() == len(WEEK)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.types import MonthRange
-from pipeline.store.offering import Columns, Difference, OfferedRows, Span, row_digests
+from pipeline.store.offering import Columns, Difference, OfferedRows, PreparedRows, Span, row_digests
 from pipeline.store.prices import PRICE, price_rows
 
 MONTHS = MonthRange(date(2022, 5, 1), date(2022, 6, 1))
@@ -93,3 +93,32 @@ def test_digests_do_not_depend_on_the_rows_around() -> None:
     rows = {"value": values, "day": np.arange(len(values)).astype("datetime64[D]")}
     alone = row_digests({name: column[65_000:65_010] for name, column in rows.items()})
     assert (row_digests(rows)[65_000:65_010] == alone).all()
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["by session", "in another order"])
+def test_part_of_an_offer_is_the_offer_of_that_part(*, turned: bool) -> None:
+    draws = np.random.default_rng(3)
+    days = np.arange("2022-05-01", "2022-07-01", dtype="datetime64[D]")
+    sessions = np.repeat(days, 3) if not turned else np.tile(days[::-1], 3)
+    ids = np.arange(len(sessions), dtype=np.int32)
+    rows = price_rows(ids, sessions, 1, {"close": draws.uniform(1, 2, len(ids))})
+    kept = (draws.random(len(ids)) > 0.1) | (sessions >= np.datetime64("2022-06-01"))
+    part = {name: values[kept] for name, values in rows.items()}
+    found = PreparedRows(OfferedRows.of(PRICE, rows, MONTHS)).take(kept)
+    offered, expected = OfferedRows.of(PRICE, found, MONTHS), OfferedRows.of(PRICE, part, MONTHS)
+    assert not kept.all()
+    assert offered is found.offered
+    assert (offered.digests, offered.counts) == (expected.digests, expected.counts)
+    assert np.array_equal(offered.session, expected.session)
+    assert (offered.order is None) == (expected.order is None) == (not turned)
+    assert offered.order is None or np.array_equal(offered.order, expected.order)
+    assert list(found) == list(part)
+    for name, values in part.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_rows_prepared_for_other_months_are_looked_at_again() -> None:
+    rows = PreparedRows(OfferedRows.of(PRICE, bars(*LAST), MONTHS))
+    assert rows.take(np.ones(3, dtype=bool)).offered is rows.offered
+    wider = OfferedRows.of(PRICE, rows, MonthRange(date(2022, 4, 1), date(2022, 6, 1)))
+    assert list(wider.counts.values()) == [0, 2, 1]
