@@ -60,7 +60,7 @@ class SecurityHeadersMiddleware:
         await self._app(scope, receive, send_with_headers)
 
     def _completed(self, scope: Scope, given: list[Header]) -> list[Header]:
-        said = {name.lower(): value for name, value in given}
+        said = dict(given)  # whose names are in lower case, as ASGI has them
         media_type = said.get(b"content-type")
         wanted = OF_DOCUMENTS if media_type is None or media_type.startswith(DOCUMENTS) else HEADERS
         headers = [*given, *(header for header in wanted if header[0] not in said)]

@@ -12,7 +12,9 @@ import json
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+from serving.edge.checked_heads import CheckedHeads
 
 HEAD_SECONDS = 10.0
 """From the first byte of a request, or from the beginning of a connection, to the end of its head."""
@@ -31,7 +33,7 @@ _TIMEOUT = json.dumps(
 ).encode()
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(CheckedHeads):
     """HTTP/1.1 whose patience has an end."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -15,6 +15,8 @@ from tests.load.served import JWT_SECRET, SERVICE_KEY
 from tests.ports import free_port
 
 WORKERS = 2
+DRAIN_SECONDS = 20.0
+"""In which a server has to have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +51,13 @@ def crowded(url: str, collector: str, *, cache_mib: int) -> Iterator[Crowded]:
             try:
                 yield Crowded(port, process)
             finally:
-                process.terminate()
+                ended(process)
+
+
+def ended(process: subprocess.Popen[bytes]) -> None:
+    """End a server, by force if it does not end by itself."""
+    process.terminate()
+    try:
+        process.wait(DRAIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

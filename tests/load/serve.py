@@ -17,14 +17,18 @@ import psutil
 from pipeline.base.settings import inherited_environment
 from pipeline.store.engine import Database, with_database
 from pipeline.store.migrating import migrate
-from tests.load.crowded import crowded
+from tests.load.crowded import crowded, ended
 from tests.load.ingest import prepared_server
 from tests.load.measuring import Figures
 from tests.load.serving_data import EMAIL, PASSWORD, SERIES, SERIES_OF_ROWS, fill
+from tests.ports import free_port
+
+PATIENCE_SECONDS = 60.0
+"""With a program that should have ended, or a server that should be up."""
 
 ROUNDS = 5
-_PROGRAM = "import sys, time; t = time.perf_counter(); import serving.app; "
-_PROGRAM += "print(time.perf_counter() - t, sum(name.partition('.')[0] == 'dagster' for name in sys.modules))"
+_PROGRAM = "import sys, time; t = time.process_time(); import serving.app; "
+_PROGRAM += "print(time.process_time() - t, sum(name.partition('.')[0] == 'dagster' for name in sys.modules))"
 
 CONNECTIONS = 100
 LOAD_ROUNDS = 15
@@ -71,6 +75,14 @@ class Server:
     token: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast a server answered, and what an answer cost its process."""
+
+    per_second: float
+    cpu_seconds: float
+
+
 class Errors:
     """Counts what was not answered as it should be, over everything that is measured."""
 
@@ -89,30 +101,37 @@ class Errors:
 
 def measure() -> Figures:
     """Seconds to import the application, requests a second as ratios, latencies of a crowd, and memory over time."""
-    imports = [_import() for _ in range(ROUNDS)]
-    errors = Errors()
-    with served_database() as url, ExitStack() as stack:
-        bare = stack.enter_context(running("bare", url))
-        collector = f"http://127.0.0.1:{bare.port}"  # it takes traces as it takes everything
-        servers = {"bare": bare} | {name: stack.enter_context(running(name, url, collector)) for name in FIGURES}
-        found = {
-            **_throughputs(servers, errors),
-            **_series(servers["cached"], servers["postgres"], errors),
-        }
-        stack.close()
-        found |= _bursts(url, errors)
-        found["soak_growth_mib"] = _soak(url, errors)
+    found: dict[str, float] = {}
+    for part in _parts(errors := Errors()):
+        told = ", ".join(f"{name} {value:.4g}" for name, value in part.items())
+        print(f"serve: {told}", file=sys.stderr, flush=True)  # what is known if a later part fails
+        found |= part
+    return found | {"errors": errors.count}
+
+
+def _parts(errors: Errors) -> Iterator[Figures]:
+    yield _imports()
+    with served_database() as url:
+        with ExitStack() as stack:
+            bare = stack.enter_context(running("bare", url))
+            collector = f"http://127.0.0.1:{bare.port}"  # it takes traces as it takes everything
+            servers = {"bare": bare} | {name: stack.enter_context(running(name, url, collector)) for name in FIGURES}
+            yield _throughputs(servers, errors)
+            yield _series(servers["cached"], servers["postgres"], errors)
+        yield _bursts(url, errors)
+        yield {"soak_growth_mib": _soak(url, errors)}
+
+
+def _imports() -> Figures:
+    found = [_import() for _ in range(ROUNDS)]
     return {
-        "import_s": statistics.median(seconds for seconds, _ in imports),
-        "dagster_modules": max(modules for _, modules in imports),
-        **found,
-        "errors": errors.count,
+        "import_s": statistics.median(seconds for seconds, _ in found),
+        "dagster_modules": max(modules for _, modules in found),
     }
 
 
 def _import() -> tuple[float, float]:
-    ended = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
-    seconds, modules = ended.stdout.split()
+    seconds, modules = _output([sys.executable, "-c", _PROGRAM]).split()
     return float(seconds), float(modules)
 
 
@@ -130,25 +149,25 @@ def served_database() -> Iterator[str]:
 @contextmanager
 def running(name: str, url: str, collector: str | None = None) -> Iterator[Server]:
     """A server of `tests.load.served` in a process of its own."""
-    command = [sys.executable, "-m", "tests.load.served", name, url, *([collector] if collector else [])]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.load.served", name, url, str(port), *([collector] if collector else [])]
+    # What it warns of is shown: nobody would read a pipe, and a server that writes into a full one stands still.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            assert process.stderr is not None
-            port = int(process.stderr.readline())
-            _wait_until_up(port)
+            _wait_until_up(port, process)
             yield Server(name, port, process.pid, _token(port) if name == "full" else "")
         finally:
-            process.terminate()
+            ended(process)
 
 
-def _wait_until_up(port: int) -> None:
-    deadline = time.monotonic() + 60
+def _wait_until_up(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
             return
         except OSError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or process.poll() is not None:
                 raise
             time.sleep(0.05)
 
@@ -164,17 +183,22 @@ def _token(port: int) -> str:
 
 
 def _throughputs(servers: dict[str, Server], errors: Errors) -> Figures:
-    """Requests a second; the servers take turns within many short rounds, so that other work slows all of them."""
+    """Requests a second; the servers take turns within many short rounds, so that other work slows all of them.
+
+    Beside each ratio the same of the CPU seconds that an answer costs the server, for a machine that does other work.
+    """
     for server in servers.values():
         _load(server, [PATH], 0.3, errors)
     rounds = [
         {name: _load(server, [PATH], LOAD_SECONDS, errors) for name, server in servers.items()}
         for _ in range(LOAD_ROUNDS)
     ]
-    return {
-        "bare_per_s": statistics.median(found["bare"] for found in rounds),
-        **{key: statistics.median(found[name] / found["bare"] for found in rounds) for name, key in FIGURES.items()},
-    }
+    found = {"bare_per_s": statistics.median(rates["bare"].per_second for rates in rounds)}
+    for name, key in FIGURES.items():
+        found[key] = statistics.median(rates[name].per_second / rates["bare"].per_second for rates in rounds)
+        cpu = [rates["bare"].cpu_seconds / rates[name].cpu_seconds for rates in rounds]
+        found[key.replace("_vs_", "_cpu_vs_")] = statistics.median(cpu)
+    return found
 
 
 def _series(kept: Server, computing: Server, errors: Errors) -> Figures:
@@ -193,10 +217,13 @@ def _series(kept: Server, computing: Server, errors: Errors) -> Figures:
         [_load(server, [path], seconds, errors, SERIES_CONNECTIONS) for server, path, seconds in asked]
         for _ in range(SERIES_ROUNDS)
     ]
-    stored, by_rows, from_memory = (sum(rates) for rates in zip(*rounds, strict=True))
+    columns = list(zip(*rounds, strict=True))
+    stored, by_rows, from_memory = (sum(rate.per_second for rate in rates) for rates in columns)
+    stored_cpu, by_rows_cpu, _ = (sum(rate.cpu_seconds for rate in rates) for rates in columns)
     return {
         "series_per_s": stored / SERIES_ROUNDS,
         "series_vs_pydantic": stored / by_rows,
+        "series_cpu_vs_pydantic": by_rows_cpu / stored_cpu,
         "series_kept_vs_pydantic": from_memory / by_rows,
     }
 
@@ -212,7 +239,7 @@ def _bursts(url: str, errors: Errors) -> Figures:
         found = {"burst_bare_p99_ms": _burst(bare, errors)["p99_ms"]}
         for name, cache_mib in (("cached", 32), ("pg", 0)):
             with crowded(url, f"http://127.0.0.1:{bare.port}", cache_mib=cache_mib) as gateway:
-                _wait_until_up(gateway.port)
+                _wait_until_up(gateway.port, gateway.process)
                 server = Server(name, gateway.port, gateway.process.pid, _token(gateway.port))
                 _load(server, [PATH], WARMING_SECONDS, errors)
                 latencies = _burst(server, errors)
@@ -243,20 +270,27 @@ def _soak(url: str, errors: Errors) -> float:
     return statistics.median(sizes[-share:]) - statistics.median(sizes[warm : warm + share])
 
 
-def _load(
-    server: Server, paths: Sequence[str], seconds: float, errors: Errors, connections: int = CONNECTIONS
-) -> float:
-    """Requests a second."""
+def _load(server: Server, paths: Sequence[str], seconds: float, errors: Errors, connections: int = CONNECTIONS) -> Rate:
+    """Ask as fast as it answers."""
+    process = psutil.Process(server.pid)
+    before = process.cpu_times()
     found = _client("http_load", server.port, ",".join(paths), connections, seconds, server.token)
+    after = process.cpu_times()
     errors.see(server.name, found)
-    return float(str(found["per_second"]))
+    statuses = found["statuses"]
+    assert isinstance(statuses, dict)
+    cpu = after.user + after.system - before.user - before.system
+    return Rate(float(str(found["per_second"])), cpu / max(1, sum(statuses.values())))
 
 
 def _client(module: str, *arguments: object) -> dict[str, object]:
-    found: dict[str, object] = json.loads(
-        subprocess.run(_command(module, *arguments), capture_output=True, text=True, check=True).stdout
-    )
+    found: dict[str, object] = json.loads(_output(_command(module, *arguments)))
     return found
+
+
+def _output(command: list[str]) -> str:
+    """What a program prints; what it complains of is shown."""
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_SECONDS).stdout
 
 
 def _command(module: str, *arguments: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""One server to measure: ``python -m tests.load.served NAME DATABASE_URL [COLLECTOR_URL]`` prints its port on stderr.
+"""One server to measure: ``python -m tests.load.served NAME DATABASE_URL PORT [COLLECTOR_URL]``.
 
 All of them run as in production, by the same server with the same settings; they differ in what answers.
 """
@@ -20,7 +20,7 @@ BODY = b'{"hello":"world"}'
 JWT_SECRET = "only for measuring, in a database that is removed"
 SERVICE_KEY = "as short-lived as the database behind it"
 
-_ALONE = {"metrics": False, "access_log": False}
+_ALONE: dict[str, object] = {"metrics": False, "access_log": False, "otlp_endpoint": None}
 _OBSERVED = {"metrics": True, "access_log": True, "log_level": "info"}
 _SECURED = {
     "environment": "staging",
@@ -56,17 +56,18 @@ def settings_of(name: str, url: str, collector: str | None) -> Settings:
     return Settings.model_construct(**{**Settings.model_construct().model_dump(), **fixed, **CHANGES[name]})
 
 
-def main(name: str, url: str, collector: str | None = None) -> None:
+def main(name: str, url: str, port: str, collector: str | None = None) -> None:
     """Serve until the process is ended."""
     settings = settings_of(name, url, collector)
     app = hello if name == "bare" else create_app("backend-api", settings)
     config = server_config(app, settings)
     config.log_level = "warning"
     settle_memory()
-    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
-        print(listener.getsockname()[1], file=sys.stderr, flush=True)
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+    with (
+        socket.create_server(("127.0.0.1", int(port)), backlog=2048) as listener,
+        asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
+    ):
+        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import chdtrc, xlog1py, xlogy
 
+from pipeline.base import special
 from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.risk.measures.durations import duration_test
 from pipeline.risk.measures.errors import MeasureInputError
@@ -227,7 +227,7 @@ def conditional_coverage_test(hits: BoolArray, confidence: float) -> Statistic:
     coverage = kupiec_test(int(hits.sum()), len(hits), confidence)
     independence = independence_test(hits)
     statistic = (coverage.value or 0.0) + (independence.value or 0.0)
-    return Statistic(statistic, float(chdtrc(2, statistic)))
+    return Statistic(statistic, float(special.chdtrc(2, statistic)))
 
 
 def traffic_light(hits: BoolArray, confidence: float) -> TrafficLight:
@@ -253,7 +253,7 @@ def _log_likelihood(exceptions: IntArray, observations: IntArray, probability: F
     """Of x exceptions in n sessions, x ln p + (n-x) ln(1-p) with 0·ln 0 = 0."""
     happened, not_happened = exceptions.astype(np.float64), (observations - exceptions).astype(np.float64)
     rate = np.asarray(probability, dtype=np.float64)
-    return np.asarray(xlogy(happened, rate) + xlog1py(not_happened, -rate), dtype=np.float64)
+    return np.asarray(special.xlogy(happened, rate) + special.xlog1py(not_happened, -rate), dtype=np.float64)
 
 
 def _ratio(best: FloatArray, restricted: FloatArray) -> FloatArray:
@@ -263,7 +263,7 @@ def _ratio(best: FloatArray, restricted: FloatArray) -> FloatArray:
 
 
 def _statistic(ratio: FloatArray, degrees: int) -> Statistic:
-    return Statistic(float(ratio), float(chdtrc(degrees, ratio)))
+    return Statistic(float(ratio), float(special.chdtrc(degrees, ratio)))
 
 
 def _require(returns: FloatArray, var: FloatArray, es: FloatArray | None, confidence: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import ndtri
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.convention_spec import ConventionSpec
 from pipeline.risk.measures.tail import historical_es
@@ -17,13 +17,13 @@ _ROUNDING = float(np.finfo(np.float64).eps)
 def gaussian_quantile(returns: FloatArray, spec: ConventionSpec) -> FloatArray:
     """A return, so negative for a loss: normal law, standard deviation with ddof 1."""
     deviation: FloatArray = np.std(returns, axis=-1, ddof=1)
-    quantile: FloatArray = np.mean(returns, axis=-1) + deviation * float(ndtri(1.0 - spec.confidence))
+    quantile: FloatArray = np.mean(returns, axis=-1) + deviation * float(special.ndtri(1.0 - spec.confidence))
     return quantile
 
 
 def gaussian_tail_mean(returns: FloatArray, spec: ConventionSpec) -> FloatArray:
     """Mean return below the normal law's quantile; negative for a loss."""
-    z = float(ndtri(1.0 - spec.confidence))
+    z = float(special.ndtri(1.0 - spec.confidence))
     density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
     deviation: FloatArray = np.std(returns, axis=-1, ddof=1)
     mean: FloatArray = np.mean(returns, axis=-1) - deviation * (density / (1.0 - spec.confidence))

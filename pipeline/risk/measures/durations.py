@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
 
+from pipeline.base import special
 from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.risk.measures.statistic import Statistic
 
@@ -55,7 +55,7 @@ def duration_test(hits: BoolArray) -> Statistic:
     ratio = float(duration_ratios(np.flatnonzero(hits), np.array([0]), np.array([len(hits)]))[0])
     if np.isnan(ratio):
         return Statistic.undefined("likelihood_without_maximum")
-    return Statistic(ratio, float(chdtrc(1, ratio)))
+    return Statistic(ratio, float(special.chdtrc(1, ratio)))
 
 
 def duration_ratios(positions: IntArray, starts: IntArray, stops: IntArray) -> FloatArray:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtri
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.parametric_tail import gaussian_law_tail
 from pipeline.risk.measures.simulated_losses import compounded, losses_tail, uniform_draws
@@ -51,7 +51,7 @@ def fitted_ewma_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
 
 def ewma_paths_tail(returns: FloatArray, spec: TailSpec) -> FittedTail:
     """Of compounded normal returns whose variance follows the recursion along each path."""
-    shocks = ndtri(uniform_draws(spec.seed, spec.horizon_sessions, spec.paths))
+    shocks = special.ndtri(uniform_draws(spec.seed, spec.horizon_sessions, spec.paths))
     return _walked(returns, spec, lambda _, session: shocks[session])
 
 

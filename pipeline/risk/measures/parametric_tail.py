@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
+from pipeline.base import special
 from pipeline.base.types import BoolArray, FloatArray
 from pipeline.risk.measures.dispersion import standard_deviation
 from pipeline.risk.measures.moments import excess_kurtosis, skewness
@@ -42,7 +42,7 @@ def gaussian_law_tail(mean: FloatArray, deviation: FloatArray, confidence: float
     mean, deviation
         (...) of the returns.
     """
-    z = float(ndtri(confidence))
+    z = float(special.ndtri(confidence))
     shortfall = _normal_density(z) / (1.0 - confidence)
     return TailEstimate(deviation * z - mean, deviation * shortfall - mean)
 
@@ -77,7 +77,7 @@ def fitted_cornish_fisher_tail(returns: FloatArray) -> FittedTail:
     known = np.where(cornish_fisher_is_monotone(skew, kurtosis), 1.0, np.nan)
 
     def at(confidence: float) -> TailEstimate:
-        z = float(ndtri(1.0 - confidence))
+        z = float(special.ndtri(1.0 - confidence))
         quantile = z + (z**2 - 1) * skew / 6 + (z**3 - 3 * z) * kurtosis / 24 - (2 * z**3 - 5 * z) * skew * skew / 36
         bend = 1 + z * skew / 6 + (z**2 - 1) * kurtosis / 24 - (2 * z**2 - 1) * skew * skew / 36
         shortfall = _normal_density(z) / (1.0 - confidence) * bend
@@ -126,7 +126,7 @@ def student_t_law_tail(fit: StudentTFit) -> FittedTail:
     freedom = fit.degrees_of_freedom
 
     def at(confidence: float) -> TailEstimate:
-        t = np.asarray(stdtrit(freedom, confidence), dtype=np.float64)
+        t = np.asarray(special.stdtrit(freedom, confidence), dtype=np.float64)
         beyond = standard_student_t_density(t, freedom) / (1.0 - confidence) * (freedom + t * t) / (freedom - 1.0)
         return TailEstimate(fit.scale * t - fit.location, fit.scale * beyond - fit.location)
 

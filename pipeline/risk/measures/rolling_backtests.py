@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc
 
+from pipeline.base import special
 from pipeline.base.types import BoolArray, FloatArray, IntArray
 from pipeline.risk.measures.backtests import (
     BASEL_CONFIDENCE,
@@ -225,7 +225,7 @@ def _sentences(answers: list[_Answer], count: int) -> list[str]:
 
 def _with_p_values(test: str, ratios: FloatArray, degrees: int) -> dict[str, FloatArray]:
     """Likelihood ratios (m,) and their χ² probabilities as columns."""
-    return {f"{test}_statistic": ratios, f"{test}_p_value": chdtrc(degrees, ratios)}
+    return {f"{test}_statistic": ratios, f"{test}_p_value": special.chdtrc(degrees, ratios)}
 
 
 def _between(happened: BoolArray, starts: IntArray, stops: IntArray) -> IntArray:

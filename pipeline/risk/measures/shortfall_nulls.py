@@ -14,8 +14,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.special import gammaincc, gammaln, xlog1py, xlogy
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.risk.measures.shortfall_backtests import DEFAULT_SIMULATIONS, TAIL_SHAPE, pareto_excesses
 
@@ -89,8 +89,8 @@ def _over(distance: FloatArray, spread: FloatArray) -> FloatArray:
 def _binomial(number: int, observations: IntArray, probability: float) -> FloatArray:
     """(m,) probability of exactly `number` among each of the observations."""
     other = np.maximum(observations - number, 0)
-    ways = gammaln(observations + 1.0) - gammaln(number + 1.0) - gammaln(other + 1.0)
-    chance: FloatArray = np.exp(ways + xlogy(number, probability) + xlog1py(other, -probability))
+    ways = special.gammaln(observations + 1.0) - special.gammaln(number + 1.0) - special.gammaln(other + 1.0)
+    chance: FloatArray = np.exp(ways + special.xlogy(number, probability) + special.xlog1py(other, -probability))
     return np.where(observations >= number, chance, 0.0)
 
 
@@ -100,7 +100,7 @@ def _probability_above(number: int, sums: FloatArray) -> FloatArray:
         skewness = _SKEWNESS / np.sqrt(number)
         shape = 4.0 / (skewness * skewness)
         scale = _DEVIATION * np.sqrt(number) / np.sqrt(shape)
-        from_gamma = gammaincc(shape, np.maximum((sums - number) / scale + shape, 0.0))
+        from_gamma = special.gammaincc(shape, np.maximum((sums - number) / scale + shape, 0.0))
         floored: FloatArray = np.maximum(from_gamma, 1.0 / (1.0 + DEFAULT_SIMULATIONS))
         return floored
     below = np.searchsorted(_simulated_sums()[number], sums).astype(np.float64)

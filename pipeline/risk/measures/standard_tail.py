@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from scipy.special import ndtri, stdtrit
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.simulated_losses import largest_losses_tail, tail_length, uniform_draws
 from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS
@@ -24,7 +24,7 @@ _LOW, _HIGH = 1.0 / DEGREES_OF_FREEDOM_BOUNDS[1], 1.0 / DEGREES_OF_FREEDOM_BOUND
 
 def gaussian_standard_tail(spec: TailSpec, confidence: float) -> TailEstimate:
     """Of `TailSpec.paths` draws of the normal law, of shape () each."""
-    return _tail(ndtri(_lowest(spec, confidence)), spec, confidence)
+    return _tail(special.ndtri(_lowest(spec, confidence)), spec, confidence)
 
 
 def student_t_standard_tail(freedom: FloatArray, spec: TailSpec, confidence: float) -> TailEstimate:
@@ -40,7 +40,7 @@ def student_t_standard_tail(freedom: FloatArray, spec: TailSpec, confidence: flo
     TailEstimate
         (...) each, with the standard errors of the simulation; NaN for NaN.
     """
-    return _tail(stdtrit(freedom[..., None], _lowest(spec, confidence)), spec, confidence)
+    return _tail(special.stdtrit(freedom[..., None], _lowest(spec, confidence)), spec, confidence)
 
 
 def tabulated_tail(freedom: FloatArray, spec: TailSpec, confidence: float) -> TailEstimate:

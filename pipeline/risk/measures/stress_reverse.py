@@ -12,6 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.errors import MeasureInputError
 from pipeline.risk.measures.stress import Positions, StressResult, require_covariance, stress_result
@@ -157,11 +158,8 @@ def student_t_loss_probability(loss: float, volatility: float, degrees_of_freedo
         raise MeasureInputError(
             f"degrees_of_freedom={degrees_of_freedom}: give a finite number above 2, where the variance exists"
         )
-    # Here and not above: nothing else of this module needs scipy, and it takes long to import.
-    from scipy.special import stdtr  # noqa: PLC0415
-
     scale = volatility * math.sqrt((degrees_of_freedom - 2.0) / degrees_of_freedom)
-    return float(stdtr(degrees_of_freedom, -loss / scale))
+    return float(special.stdtr(degrees_of_freedom, -loss / scale))
 
 
 def most_likely_direction(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
 
+from pipeline.base import special
 from pipeline.base.types import FloatArray
 from pipeline.risk.measures.dispersion import standard_deviation
 
@@ -116,7 +116,7 @@ def fit_student_t(returns: FloatArray) -> StudentTFit:
 
 def standard_student_t_density(t: FloatArray, freedom: FloatArray) -> FloatArray:
     """Density at t of the law with location 0 and scale 1."""
-    constant = gammaln((freedom + 1.0) / 2.0) - gammaln(freedom / 2.0) - 0.5 * np.log(np.pi * freedom)
+    constant = special.gammaln((freedom + 1.0) / 2.0) - special.gammaln(freedom / 2.0) - 0.5 * np.log(np.pi * freedom)
     density: FloatArray = np.exp(constant - (freedom + 1.0) / 2.0 * np.log1p(t * t / freedom))
     return density
 
