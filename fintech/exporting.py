@@ -27,7 +27,7 @@ from pipeline.forecast.models.probability import HORIZON_SESSIONS
 from pipeline.store.instruments import Instrument, read_instrument, read_instruments
 from pipeline.store.packed_series import Series, read_series
 from pipeline.store.probability_forecasts import PROBABILITY_FORECAST, QUINTILE_NUMBERS
-from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, quantile_name
+from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, quantile_name, shortfall_name
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 
 Format = Literal["parquet", "csv", "arrow"]
@@ -92,15 +92,22 @@ def _columns() -> dict[str, tuple[Table, tuple[_Column, ...]]]:
         _Column(f"volatility_{horizon}d", VARIANCE, horizon, 2, horizon / spec.periods_per_year)
         for horizon in spec.horizons_sessions
     )
-    quantiles = [_Column(quantile_name(level), quantile_kind(level), 1) for level in spec.levels]
-    shortfalls = [_Column(f"es_{round(level * 1000):04d}", shortfall_kind(level), 1) for level in spec.shortfall_levels]
+    distribution = tuple(
+        _Column(name(level, horizon), kind(level), horizon)
+        for horizon in spec.quantile_horizons_sessions
+        for name, kind, levels in (
+            (quantile_name, quantile_kind, spec.levels),
+            (shortfall_name, shortfall_kind, spec.shortfall_levels),
+        )
+        for level in levels
+    )
     chances = (
         _Column("probability_positive", PROBABILITY_POSITIVE, HORIZON_SESSIONS),
         *(_Column(f"rank_quintile_{n}", quintile_kind(n), HORIZON_SESSIONS) for n in QUINTILE_NUMBERS),
     )
     return {
         "volatility": (VOLATILITY_FORECAST, variances),
-        "distribution": (QUANTILE_FORECAST, (*quantiles, *shortfalls)),
+        "distribution": (QUANTILE_FORECAST, distribution),
         "probability": (PROBABILITY_FORECAST, chances),
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.compiled_code import mark_complete
+from pipeline.base.settings import load_settings
 from pipeline.forecast.backtest import ForecastSpec, panel_volatility_forecasts, quantile_forecasts
 from pipeline.forecast.models.panel import Member, Panel
 from pipeline.risk.measures.holdings import Holdings
@@ -20,7 +21,6 @@ from pipeline.risk.measures.kernels.drift_band import setting_rows
 from pipeline.risk.measures.kernels.student_t import fit_many
 from pipeline.risk.measures.windows import RiskSpec, rolling, simple_returns
 from pipeline.risk.report import held_series, rolling_report
-from pipeline.simulation.models import STORED_MODELS
 from pipeline.simulation.run import SimulationSpec, simulate
 
 SESSIONS = 400
@@ -41,7 +41,7 @@ def rehearse() -> Iterator[str]:
     yield "a portfolio's measures"
     fit_many(rolling(returns, spec.window_sessions))
     yield "the tails of windows"
-    for model in STORED_MODELS:
+    for model in load_settings().stored_models:
         simulate(returns, SimulationSpec(model=model, paths=100, fit_window_sessions=len(returns)), 1)
         yield f"paths of {model}"
     longer = np.tile(returns, 2)

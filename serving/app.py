@@ -82,6 +82,7 @@ from serving.routes import (
 )
 from serving.routes.simulating import jobs as simulation_jobs
 from serving.routes.simulating import of_portfolio
+from serving.routes.simulating import paths as simulated_paths
 from serving.routes.simulating.desk import Desk
 from serving.services import Service, service_named
 from serving.shared_server import SharedServer
@@ -127,6 +128,7 @@ ROUTERS: tuple[tuple[str, APIRouter], ...] = (
     ("simulation", portfolio_simulations.router),
     ("simulation", simulation_fans.router),
     ("simulation", simulation_jobs.router),
+    ("simulation", simulated_paths.router),
     ("simulation", strategies.router),
     ("simulation", of_portfolio.router),
     ("forecast", forecasts.router),

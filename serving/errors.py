@@ -41,6 +41,11 @@ _DETAILS = {
     405: "This address does not take that method; the header Allow names those it takes.",
     413: "The body is larger than this service takes.",
 }
+_ELSEWHERE = frozenset({"numba", "skfolio"})
+"""Packages that the gateway's image goes without."""
+_ELSEWHERE_REMEDY = (
+    "Name the services that have it, for the gateway to ask: RISK_ENGINE_URL, PORTFOLIO_SERVICE_URL and AI_ENGINE_URL."
+)
 _JSON_REMEDY = "Send UTF-8 text, and numbers of a usual length."
 _LONGEST_NAME = 64
 
@@ -60,6 +65,7 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every failure of the app with a problem."""
     app.add_exception_handler(PlatformError, answer_platform_error)
+    app.add_exception_handler(ModuleNotFoundError, _on_missing_package)
     app.add_exception_handler(MeasureInputError, _on_input_error)
     app.add_exception_handler(ForecastInputError, _on_input_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -79,6 +85,19 @@ async def answer_platform_error(request: Request, error: Exception) -> Response:
         return problem(status, error.cause, headers, remedy=error.remedy)
     # Strangers learn neither addresses nor users of the database.
     return problem(status, "The service cannot answer now; its log names the cause.", headers)
+
+
+async def _on_missing_package(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ModuleNotFoundError)
+    return await answer_platform_error(request, not_installed(error))
+
+
+def not_installed(error: ModuleNotFoundError) -> NotInstalledError:
+    """What a package that other services' images have is told as; any other that is missing is a defect, and raised."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _ELSEWHERE:
+        raise error
+    return NotInstalledError(f"This service cannot compute that: {package} is not installed", _ELSEWHERE_REMEDY)
 
 
 async def _on_input_error(_: Request, error: Exception) -> Response:

@@ -46,7 +46,7 @@ def read_evaluations(connection: Connection, wanted: ScoreFilter, by: Grouping =
         model, kind, horizon = score_key
         series = [hits_of(own.forecasts, own.hit_bits) for own in hits.get(score_key, {}).values()]
         for scored in _groups(made, by):
-            found = evaluate(kind, scored, series)
+            found = evaluate(kind, scored, series, horizon)
             evaluated.append(Evaluated(model, kind, horizon, made.baseline, instruments[score_key], found))
     return evaluated
 

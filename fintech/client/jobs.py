@@ -12,6 +12,7 @@ from fintech.problems import JobError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 FIRST_LOOK_SECONDS = 0.1
@@ -35,6 +36,9 @@ class Jobs(Protocol):
 
     def terminal_values(self, id_: UUID | str) -> NDArray[np.float64]:
         """Wealth of each path at the horizon, (paths,)."""
+
+    def simulated_paths(self, id_: UUID | str, *, first: int = 0, count: int = 1_000) -> pd.DataFrame:
+        """Some paths by their numbers."""
 
 
 class Job:
@@ -128,3 +132,7 @@ class Job:
     def terminal_values(self) -> NDArray[np.float64]:
         """Wealth of each path at the horizon, (paths,), the start is 1; asked with ``terminal_values=True``."""
         return self._api.terminal_values(self.id)
+
+    def paths(self, first: int = 0, count: int = 1_000) -> pd.DataFrame:
+        """Some paths by their numbers: what each counts, and its wealth at every step; the start is 1."""
+        return self._api.simulated_paths(self.id, first=first, count=count)

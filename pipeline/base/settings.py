@@ -19,6 +19,8 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 """Where ``workspace.yaml`` and ``dagster.yaml`` lie."""
 
 Environment = Literal["local", "staging", "production"]
+SimulationModel = Literal["stationary_bootstrap", "student_t", "gbm", "filtered_historical", "t_copula"]
+"""Name in ``pipeline.simulation.models.MODELS``, which this layer cannot see (a test keeps the two equal)."""
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 """As libpq names them; only the last two know whom they talk to."""
 _HTTP_HOST = r"^https?://[A-Za-z0-9._\[\]:-]+"
@@ -51,6 +53,9 @@ class Settings(BaseSettings):
     alert_format: Literal["json", "slack", "pagerduty"] = Field("json", validation_alias="FINTECH_ALERT_FORMAT")
     alert_routing_key: SecretStr | None = Field(None, validation_alias="FINTECH_ALERT_ROUTING_KEY")
     costly_strategies_since: date = Field(date(2018, 1, 1), validation_alias="FINTECH_COSTLY_STRATEGIES_SINCE")
+    stored_models: Annotated[tuple[SimulationModel, ...], NoDecode] = Field(
+        ("stationary_bootstrap", "student_t"), min_length=1, validation_alias="FINTECH_STORED_MODELS"
+    )
     event_log_days: int = Field(90, ge=7, le=36_500, validation_alias="FINTECH_EVENT_LOG_DAYS")
     audit_days: int | None = Field(None, ge=30, le=36_500, validation_alias="FINTECH_AUDIT_DAYS")
     public_url: HttpAddress | None = Field(None, validation_alias="FINTECH_PUBLIC_URL")
@@ -86,7 +91,7 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN")
     current_image: str | None = Field(None, validation_alias="DAGSTER_CURRENT_IMAGE")
 
-    @field_validator("symbols", "trusted_proxies", "cors_origins", mode="before")
+    @field_validator("symbols", "stored_models", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _separated_by_commas(cls, given: object) -> object:
         """``AAPL, MSFT`` as several values, each once and in the order given."""

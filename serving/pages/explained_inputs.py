@@ -137,6 +137,16 @@ def _months(scores: ScoreInputsOut) -> ChartTable:
     return ChartTable(_of_many("Stored scores by month, summed over the instruments", scores.months), heads, rows)
 
 
+def _parts(inputs: InputsOut, _: ExplanationOut, __: str) -> Iterator[ChartTable]:
+    if inputs.parts is not None:
+        seen, added = inputs.parts.features, inputs.parts.contributions
+        rows = [
+            [name, rounded(seen.get(name, seen.get(f"weight_{name}"))), rounded(added[name])]
+            for name in sorted(added, key=lambda name: -abs(added[name]))
+        ]
+        yield ChartTable("What its logarithm adds up", ("Part", "Feature or weight", "Adds"), rows)
+
+
 def _of_many(caption: str, rows: Sequence[object]) -> str:
     return caption if len(rows) <= MOST_ROWS else f"{caption}: {MOST_ROWS} of {len(rows)}"
 
@@ -151,4 +161,5 @@ _MAKERS: tuple[Callable[[InputsOut, ExplanationOut, str], Iterator[ChartTable]],
     _book,
     _strategy,
     _scores,
+    _parts,
 )

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pipeline.base.errors import DatabaseError, InvalidInputError, NotFoundError, NotInstalledError, PlatformError
 from pipeline.risk.measures.errors import MeasureInputError
 from serving.callers import SIGNED_IN
-from serving.errors import RETRY_AFTER_SECONDS
+from serving.errors import RETRY_AFTER_SECONDS, not_installed
 from serving.pages import formats
 from serving.request_values import with_request_values
 
@@ -82,6 +82,8 @@ class PageRoute(APIRoute):
                 return await answer(request)
             except (PlatformError, MeasureInputError, RequestValidationError) as error:
                 return _failure(request, error)
+            except ModuleNotFoundError as error:
+                return _failure(request, not_installed(error))
 
         return answer_or_tell
 

@@ -286,9 +286,9 @@ def _held(report: PortfolioReport) -> int:
 
 def _simulations(report: PortfolioReport, fan: str | None) -> Part:
     found = report.simulations.simulations if report.simulations else []
-    names = ("return_05", "return_50", "return_95", "probability_of_loss", "var_99", "es_975")
+    names = ("return_05", "return_50", "return_95", "probability_of_loss", "var_99", "es_975", "es_99")
     rows = [[words(row.model), *(percent(getattr(row, name)) for name in names)] for row in found]
-    heads = ("Model", "5 %", "50 %", "95 %", "P(loss)", "VaR 99", "ES 97.5")
+    heads = ("Model", "5 %", "50 %", "95 %", "P(loss)", "VaR 99", "ES 97.5", "ES 99")
     caption = ""
     if found:
         first = found[0]

@@ -15,6 +15,7 @@ from pipeline.store.batches import Of, read_bar_batch, read_batch
 from pipeline.store.instrument_risk import INSTRUMENT_RISK
 from pipeline.store.instruments import Instrument, find_instruments, read_instrument
 from pipeline.store.prices import PRICE
+from pipeline.store.probability_forecasts import PROBABILITY_FORECAST, ProbabilityForecastRow
 from pipeline.store.quantile_forecasts import QUANTILE_FORECAST, QuantileForecastRow
 from pipeline.store.reading import Row as StoredRow
 from pipeline.store.risk_columns import RiskRow
@@ -27,6 +28,7 @@ from serving.inputs import Batched, BatchQuery, KnownBatched
 from serving.measures import RiskOut
 from serving.routes.forecasts import QuantilesOut, VolatilityOut
 from serving.routes.prices import BarOut
+from serving.routes.probabilities import ProbabilityOut, judged
 from serving.routing import ThreadedRoute
 
 market_data = APIRouter(route_class=ThreadedRoute, tags=["market data"])
@@ -56,6 +58,10 @@ class NamedQuantilesOut(QuantilesOut, Named):
     """A forecast of the next return's distribution by one model."""
 
 
+class NamedProbabilityOut(ProbabilityOut, Named):
+    """A forecast of probabilities by one model, with the record of its model."""
+
+
 class _NamedRow:
     """A stored row with the symbol under which its instrument was asked for."""
 
@@ -80,6 +86,7 @@ def _order(table: Table) -> Order:
 
 BARS, RISKS = _order(PRICE), _order(INSTRUMENT_RISK)
 VOLATILITIES, QUANTILES = _order(VOLATILITY_FORECAST), _order(QUANTILE_FORECAST)
+PROBABILITIES = _order(PROBABILITY_FORECAST)
 
 
 @market_data.get("/prices")
@@ -111,6 +118,19 @@ def list_quantiles_of_several(query: Batched, database: Database) -> Collection[
     """Quantile forecasts of several instruments by every model: one after the other, each oldest first."""
     found = _batch(query, database, QUANTILE_FORECAST, QuantileForecastRow, QUANTILES)
     return Collection[NamedQuantilesOut].of(*found)
+
+
+@forecasts.get("/probability-forecasts")
+def list_probabilities_of_several(query: Batched, database: Database) -> Collection[NamedProbabilityOut]:
+    """Chances of a positive return and of its rank of several instruments: one after the other, each oldest first."""
+    with database.reading() as connection:
+        names = instruments_named(connection, query.symbols)
+        span = query.page(PROBABILITIES, read_newest_session(connection, list(names)))
+        found = read_batch(connection, PROBABILITY_FORECAST, list(names), span, ProbabilityForecastRow)
+        kept, following = PROBABILITIES.cut(found, query.limit)
+        rows = judged(connection, [each.row for each in kept])
+        named = [_NamedRow(names[each.instrument_id], row) for each, row in zip(kept, rows, strict=True)]
+        return Collection[NamedProbabilityOut].of(named, database.notice(connection), following)
 
 
 def _batch(

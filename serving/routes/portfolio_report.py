@@ -30,6 +30,7 @@ from pipeline.store.prices import read_last_session
 from pipeline.store.reading import LATEST, Window
 from pipeline.store.var_backtests import read_var_backtests
 from serving.deps import Database
+from serving.errors import problem_responses
 from serving.inputs import PortfolioPath
 from serving.routes.backtests import BacktestOut
 from serving.routes.calculate import calculate_figures
@@ -96,7 +97,7 @@ class Known:
         return found
 
 
-@router.get("/{reference}/report")
+@router.get("/{reference}/report", responses=problem_responses(501))
 def get_portfolio_report(reference: PortfolioPath, database: Database) -> PortfolioReport:
     """Everything that is known of a portfolio: value, performance, risk, stress, limits, simulations and forecasts."""
     with database.reading() as connection:

@@ -74,7 +74,10 @@ class ScoreOut(Row):
     diebold_mariano_p_value: float | None
     level: float | None = Field(description="Of a quantile or ES.")
     coverage: float | None = Field(description="Part of the returns below their quantile; close to the level if right.")
-    kupiec_statistic: float | None = Field(description="Number of hits; of a single instrument, as are the next three.")
+    kupiec_statistic: float | None = Field(
+        description="Number of hits; of a single instrument, as are the next three. Over several sessions the least"
+        " likely of those series whose returns do not overlap, and its p-value allows for their number (Bonferroni)."
+    )
     kupiec_p_value: float | None
     independence_statistic: float | None = Field(description="Christoffersen's, of hits after hits.")
     independence_p_value: float | None

@@ -7,14 +7,18 @@ from datetime import date
 import numpy as np
 from psycopg import Connection
 
+from pipeline.forecast.models.frequency import Frequency
 from pipeline.forecast.models.monthly_scores import Losses, monthly_columns
+from pipeline.forecast.models.probability import Closes
 from pipeline.simulation.strategies.catalogue import STRATEGIES
 from pipeline.store.engine import Database
 from pipeline.store.forecast_models import Decision, NewModel, promote, register_model
 from pipeline.store.forecast_scores import FORECAST_SCORE
+from pipeline.store.instruments import read_instruments
 from pipeline.store.interest_rates import INTEREST_RATE
 from pipeline.store.limits import NewEvent, NewLimit, record_events, replace_limits
 from pipeline.store.portfolios import NewPortfolio, create_portfolio
+from pipeline.store.prices import read_price_panel
 from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.quarantine import QuarantinedRow, replace_quarantine
 from pipeline.store.strategies import STRATEGY_NAV, STRATEGY_WEIGHT
@@ -113,14 +117,18 @@ def _write_values(write: Write, seeded: Seeded) -> None:
 
 
 def _write_chances(write: Write, seeded: Seeded) -> None:
-    """The constant forecast and one that is fitted, of three sessions."""
+    """The constant forecast, whose chance can be explained, and one that is fitted, of three sessions."""
     as_of = np.repeat(SESSIONS[-3:], 2)
+    panel = read_price_panel(write.connection, [one.id for one in read_instruments(write.connection)], None, MONTHS.end)
+    number = int(np.flatnonzero(panel.instrument_ids == seeded.instruments["AAPL"].id)[0])
+    last = range(len(panel.sessions) - 3, len(panel.sessions))
+    constant = Frequency().forecast(Closes(panel.sessions, panel.close), last).positive[:, number]
     rows = {
         "instrument_id": np.full(6, seeded.instruments["AAPL"].id, "i4"),
         "as_of": as_of,
         "model": np.tile([b"frequency", b"logistic"], 3),
         "horizon_sessions": np.full(6, 21, "i2"),
-        "probability_positive": np.tile([0.6, 0.62], 3),
+        "probability_positive": np.column_stack([constant, constant + 0.02]).ravel(),
         **{f"rank_quintile_{n}": np.tile([0.2, chance], 3) for n, chance in enumerate((0.3, 0.2, 0.1, 0.15, 0.25), 1)},
         "reason": np.full(6, b""),
         "model_version": np.full(6, b"1"),

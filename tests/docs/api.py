@@ -65,8 +65,8 @@ _TAIL = """\
   client fetches every page of a list, and of a series as many as `limit` needs; `limit="all"` is all.
 - `as_of` is the newest session whose data may be used, and `known_at` gives prices and rates as they were known at a
   moment with a time zone. Neither may lie in the future or before the first data.
-- `/prices`, `/instrument-risk`, `/volatility-forecasts` and `/quantile-forecasts` take `symbols=AAPL,MSFT`, up to 500,
-  and answer with one instrument after the other; without `start` with the newest year.
+- `/prices`, `/instrument-risk`, `/volatility-forecasts`, `/quantile-forecasts` and `/probability-forecasts` take
+  `symbols=AAPL,MSFT`, up to 500, and answer with one instrument after the other; without `start` with the newest year.
 - `ETag` with `If-None-Match` gives 304 while nothing has changed. `X-Request-ID` comes back, and is in the log.
 - 503 says in `Retry-After` when to ask again.
 - With `RISK_ENGINE_URL`, `PORTFOLIO_SERVICE_URL`, `MARKET_DATA_URL` and `AI_ENGINE_URL` the gateway calls those

@@ -87,19 +87,21 @@ def test_an_export_is_what_is_stored(
     file = tmp_path / f"forecasts.{form}"
     code, said, error = fintech(capsys, "export", "forecasts", "--format", form, "-o", str(file))
     assert (code, error) == (0, "")
-    assert "Wrote 32 forecasts" in said  # 4 × 3 variances but 2, 2 × 11 of the distribution
+    assert "Wrote 54 forecasts" in said  # 4 × 3 variances but 2, 2 × 2 × 11 of distributions
     table = read_back(form, file)
     assert table.column_names == ["instrument", "as_of", "horizon", "kind", "value", "model"]
     rows = {
         (row["instrument"], row["as_of"], row["horizon"], row["kind"], row["model"]): row["value"]
         for row in table.to_pylist()
     }
-    assert len(rows) == table.num_rows == 32
+    assert len(rows) == table.num_rows == 54
     with database.connect() as connection:
         stored = connection.execute(
             "SELECT as_of, model, volatility_1d, volatility_5d, volatility_21d FROM volatility_forecast"
         ).fetchall()
-        tails = connection.execute("SELECT as_of, model, quantile_0010, es_0025 FROM quantile_forecast").fetchall()
+        tails = connection.execute(
+            "SELECT as_of, model, quantile_0010, es_0025, quantile_0950_5d, es_0010_5d FROM quantile_forecast"
+        ).fetchall()
     for as_of, model, *volatilities in stored:
         for horizon, volatility in zip((1, 5, 21), volatilities, strict=True):
             key = ("AAPL", as_of, horizon, "variance", model)
@@ -107,7 +109,9 @@ def test_an_export_is_what_is_stored(
                 assert key not in rows
             else:
                 assert rows[key] == pytest.approx(volatility**2 * horizon / 252, rel=1e-12)
-    for as_of, model, quantile, shortfall in tails:
+    for as_of, model, quantile, shortfall, high_quantile, longer_shortfall in tails:
+        assert rows["AAPL", as_of, 5, "quantile_0.95", model] == high_quantile
+        assert rows["AAPL", as_of, 5, "es_0.01", model] == longer_shortfall
         assert rows["AAPL", as_of, 1, "quantile_0.01", model] == quantile
         assert rows["AAPL", as_of, 1, "es_0.025", model] == shortfall
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "data"] == [file.name]

@@ -20,7 +20,13 @@ NAMES = {
     "name": STRATEGY,
 }
 OF_A_BOOK = ("/api/v1/portfolios/{reference}/transactions", "/api/v1/portfolios/{reference}/value/history")
-BATCHES = ("/api/v1/prices", "/api/v1/instrument-risk", "/api/v1/volatility-forecasts", "/api/v1/quantile-forecasts")
+BATCHES = (
+    "/api/v1/prices",
+    "/api/v1/instrument-risk",
+    "/api/v1/volatility-forecasts",
+    "/api/v1/quantile-forecasts",
+    "/api/v1/probability-forecasts",
+)
 
 
 def _schema(operation: dict[str, Any]) -> dict[str, Any]:

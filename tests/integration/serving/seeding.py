@@ -78,6 +78,7 @@ def seed(database: Database) -> Seeded:
         rows = {"portfolio_id": np.full(3, portfolios["held"], "i4"), "session": SESSIONS[-3:]}
         write.replace(PORTFOLIO_RISK, filled(PORTFOLIO_RISK, 3, **rows), MONTHS)
         rows = {name: values[:2] for name, values in rows.items()} | {"model": _text("student_t", 2)}
+        rows |= {"parameters": _text('{"freedom": 4.5, "scale": 0.01}', 2)}
         write.replace(PORTFOLIO_SIMULATION, filled(PORTFOLIO_SIMULATION, 2, **rows), MONTHS)
     return Seeded(database, instruments, close, portfolios)
 

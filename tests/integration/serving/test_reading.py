@@ -186,7 +186,9 @@ def test_stored_results_of_a_portfolio_by_id_and_slug(api: httpx.Client, seeded:
         by_slug = data(api.get(f"/api/v1/portfolios/held{path}"))
         assert by_slug == data(api.get(f"/api/v1/portfolios/{number}{path}"))
         assert by_slug
-    assert data(api.get("/api/v1/portfolios/held/simulations"))[0]["model"] == "student_t"
+    [row, _] = data(api.get("/api/v1/portfolios/held/simulations"))
+    assert row["model"] == "student_t"
+    assert row["parameters"] == [{"name": "freedom", "value": 4.5}, {"name": "scale", "value": 0.01}]
     assert [p["slug"] for p in data(api.get("/api/v1/portfolios"))] == ["held", "quarterly", "young"]
 
 

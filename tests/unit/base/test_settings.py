@@ -60,6 +60,7 @@ def test_without_an_environment_everything_is_local() -> None:
         ("FINTECH_ALERT_FORMAT", "slack", "alert_format", "slack"),
         ("FINTECH_ALERT_ROUTING_KEY", SECRET, "alert_routing_key", SecretStr(SECRET)),
         ("FINTECH_COSTLY_STRATEGIES_SINCE", "1992-01-01", "costly_strategies_since", date(1992, 1, 1)),
+        ("FINTECH_STORED_MODELS", "gbm, t_copula,gbm", "stored_models", ("gbm", "t_copula")),
         ("FINTECH_EVENT_LOG_DAYS", "30", "event_log_days", 30),
         ("FINTECH_AUDIT_DAYS", "3650", "audit_days", 3650),
         ("FINTECH_PUBLIC_URL", "http://127.0.0.1:3000", "public_url", "http://127.0.0.1:3000"),
@@ -138,6 +139,7 @@ def test_settings_cannot_be_changed() -> None:
         ("FINTECH_ENV", "prod"),
         ("FINTECH_ALERT_FORMAT", "teams"),
         ("FINTECH_COSTLY_STRATEGIES_SINCE", "always"),
+        ("FINTECH_STORED_MODELS", "crystal_ball"),
         ("FINTECH_EVENT_LOG_DAYS", "6"),
         ("FINTECH_AUDIT_DAYS", "29"),
         ("FINTECH_DAGSTER_URL", "http://user:password@h/dagster"),
@@ -172,6 +174,20 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(
     assert ".env" in caught.value.remedy
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("gbm,Gbm", "FINTECH_STORED_MODELS='Gbm' cannot be used: Input should be 'stationary_bootstrap', 'student_t',"),
+        (",", "FINTECH_STORED_MODELS=() cannot be used: Tuple should have at least 1 item"),
+    ],
+)
+def test_a_model_that_cannot_be_stored_is_named(text: str, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINTECH_STORED_MODELS", text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert caught.value.cause.startswith(cause)
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

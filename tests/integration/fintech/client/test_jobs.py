@@ -25,6 +25,10 @@ def test_a_job_is_waited_for(api: fintech.Client) -> None:
     values = job.terminal_values()
     assert (values.shape, values.dtype) == ((2_000,), "float64")
     assert values.mean() - 1 == pytest.approx(found.return_mean)
+    paths = job.paths(first=1_990, count=100)
+    assert list(paths.index) == list(range(1_990, 2_000))
+    assert list(paths.columns) == ["weight", "wealth_5", "terminal_wealth", "max_drawdown"]
+    assert list(paths["terminal_wealth"]) == list(paths["wealth_5"]) == list(values[1_990:])
     assert api.job(str(job.id)).known == job.known
     assert str(job.id) in list(api.jobs("done").to_df().index)
 

@@ -82,6 +82,7 @@ TABLES: dict[str, Call] = {
     "list_probability_forecasts": lambda a: a.probability_forecasts("AAPL", limit=10),
     "list_volatilities_of_several": lambda a: a.volatility_forecasts_of(["AAPL"]),
     "list_quantiles_of_several": lambda a: a.quantile_forecasts_of(["AAPL"]),
+    "list_probabilities_of_several": lambda a: a.probability_forecasts_of(["AAPL"]),
     "get_portfolio_forecast": lambda a: a.portfolio_forecast(EXAMPLE),
     "compute_portfolio_forecast": lambda a: a.compute_forecast(EXAMPLE, horizons_sessions=[1, 5]),
     "forecast_series": lambda a: a.forecast(returns=RETURNS, horizons_sessions=[1]),
@@ -287,4 +288,5 @@ def test_no_operation_is_left_out() -> None:
         "delete_key",
     }
     others |= {"put_password", "get_simulation_job", "cancel_simulation_job", "get_terminal_values"}
+    others |= {"get_simulated_paths"}
     assert documented == LEFT_OUT | others | TABLES.keys() | RECORDS.keys() | EXPLANATIONS.keys()
