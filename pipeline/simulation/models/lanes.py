@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.simulation.models.arithmetic import SingleArray
+from pipeline.simulation.models.arithmetic import SingleArray, fused
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES
 from pipeline.simulation.models.plan import Plan
@@ -103,22 +103,20 @@ def move(book: Book, plan: Plan, rise: FloatArray | SingleArray, step: int) -> N
         (n, lanes) return of each position, -1 or more.
     """
     value, wealth = book.value, book.wealth
-    lanes = len(wealth)
-    for lane in range(lanes):
+    for lane in range(LANES):
         wealth[lane] = 0.0
-    positions = len(value)
-    together = positions - positions % 2
-    for i in range(0, together, 2):  # in pairs, which halves what is read and written of wealth
-        for lane in range(lanes):
-            one = value[i, lane] + value[i, lane] * rise[i, lane]
-            other = value[i + 1, lane] + value[i + 1, lane] * rise[i + 1, lane]
-            value[i, lane], value[i + 1, lane] = one, other
+    for i in range(0, len(value) - 1, 2):  # in pairs, which halves what is read and written of wealth
+        for lane in range(LANES):
+            one = fused(value[i, lane], np.float64(rise[i, lane]), value[i, lane])
+            other = fused(value[i + 1, lane], np.float64(rise[i + 1, lane]), value[i + 1, lane])
+            value[i, lane] = one
+            value[i + 1, lane] = other
             wealth[lane] += one + other
-    for i in range(together, positions):
-        for lane in range(lanes):
-            moved = value[i, lane] + value[i, lane] * rise[i, lane]
-            value[i, lane] = moved
-            wealth[lane] += moved
+    if len(value) % 2 == 1:
+        last = len(value) - 1
+        for lane in range(LANES):
+            value[last, lane] = fused(value[last, lane], np.float64(rise[last, lane]), value[last, lane])
+            wealth[lane] += value[last, lane]
     value_shares(book)
     if plan.rebalances[step] or plan.flows[step] != 0.0 or plan.band < np.inf:
         settle(book, plan, step)

@@ -7,7 +7,6 @@ polynomials here are fitted to least relative error (Lawson's weights) and evalu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -28,8 +27,6 @@ _GROUP = WORDS_PER_BLOCK * LANES
 _UNIT, _HALF_UNIT, _TWO = np.float32(2.0**-31), np.float32(2.0**-32), np.float32(2.0)
 _FAR = np.float32(8.0)
 """Beyond this -log t, which three draws in 20,000 are, the second polynomial counts."""
-_FEW_FAR = np.int32(0.25 * math.exp(-8.0) * 2.0**32 + 256.0)
-"""Steps of the word from an end within which all of these lie, and hardly more."""
 _UPPER_HALF = np.uint32(2**31)
 
 _MIDDLE_OF_NEAR = np.float32(4.0)
@@ -142,10 +139,9 @@ def normal_draws(words: LaneWords, room: SingleArray, draws: SingleArray) -> Non
         word, z = words[first : first + _GROUP], draws[first : first + _GROUP]
         is_any_far = False
         for i in range(len(word)):
-            is_any_far |= bool(_steps(word[i]) < _FEW_FAR)
-        for i in range(len(word)):
             beyond = fused(np.float32(_steps(word[i])), _UNIT, _HALF_UNIT)  # 1 - |x|
             w = -log_of(beyond * (_TWO - beyond))
+            is_any_far |= bool(w >= _FAR)
             room[i] = w
             z[i] = fused(_place(word[i]), _UNIT, _HALF_UNIT) * _near(w - _MIDDLE_OF_NEAR)
         if is_any_far:
