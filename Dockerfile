@@ -127,9 +127,11 @@ LABEL org.opencontainers.image.title="ai-microservice-engine" \
 # nor what only that code needs. The webserver has no login: never publish its port.
 FROM runtime AS dagster-host
 RUN --mount=type=bind,from=tools,target=/mnt --mount=type=cache,target=/root/.cache/uv \
-    /mnt/install-locks.sh dagster-host --without exchange-calendars korean-lunar-calendar numpy pandas psycopg \
+    /mnt/install-locks.sh dagster-host --without aiohttp exchange-calendars korean-lunar-calendar numpy pandas psycopg \
     psycopg-binary pydantic-settings pyluach toolz
-COPY deploy/probe.py deploy/on_render.py /opt/fintech/deploy/
+COPY --from=code /opt/fintech/deploy/probe.py /opt/fintech/deploy/on_render.py /opt/fintech/deploy/
+COPY --from=code /opt/fintech/deploy/__pycache__/probe.*.pyc /opt/fintech/deploy/__pycache__/on_render.*.pyc \
+    /opt/fintech/deploy/__pycache__/
 COPY deploy/workspace.yaml /opt/dagster/home/
 COPY deploy/render/workspace.yaml /opt/dagster/home/render-workspace.yaml
 USER 10001

@@ -45,12 +45,19 @@ if [ "$statistics" ]; then
     rm -rf "$whole"
 fi
 # Nor is any file read that compilers, type checkers, debuggers, notebooks and tests want; the packages' own tests are a
-# fifth of numpy, pandas and scipy. Of plotly skfolio imports the names, of Swagger the page takes three files.
+# fifth of numpy, pandas and scipy. Of plotly skfolio imports the names, of Swagger the page takes three files, of
+# numba's pools of threads two are of libraries that no image has, and Kubernetes's client is there twice.
 find "$VIRTUAL_ENV" -type d \( -name tests -o -path '*/sqlalchemy/testing' -o -path '*/plotly/labextension' \
-    -o -path '*/plotly/package_data' \) -prune -exec rm -r {} +
+    -o -path '*/plotly/package_data' -o -path '*/joblib/test' -o -path '*/tornado/test' -o -path '*/numba/cuda' \
+    -o -path '*/kubernetes/aio' -o -path "$VIRTUAL_ENV/share/jupyter" \) -prune -exec rm -r {} +
 find "$packages" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.hpp' \
     -o -name '*.c' -o -name '*.cpp' -o -name '*.a' -o -name '*.map' -o -name 'swagger-ui-es-*' -o -name swagger-ui.js \
-    -o -name swagger-ui-standalone-preset.js \) -delete
+    -o -name swagger-ui-standalone-preset.js -o -name 'omppool.*.so' -o -name 'tbbpool.*.so' \
+    -o -path '*/numpy/_core/_*_tests.*.so' -o -path '*/numpy/_core/_simd.*.so' \) -delete
+# Of scikit-learn skfolio imports moments, models and measures. Trees and what stands on them it never asks for.
+for part in cluster datasets ensemble gaussian_process impute inspection manifold mixture neural_network tree; do
+    rm -rf "$packages/sklearn/$part"
+done
 python /mnt/cut-symbols.py "$VIRTUAL_ENV"
 python /mnt/keep-bytecode.py "$VIRTUAL_ENV"
 find "$packages" \( -path '*/plotly/graph_objs/*/*' -o -path '*/plotly/validators/*.json' \) -type f \

@@ -46,6 +46,11 @@ ENVIRONMENT = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what needs the whole project, whose twenty containers stay up and want the machine to themselves."""
+    items.sort(key=lambda item: "stack" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What .dockerignore lets in, as it is now: an edit meanwhile must not come into some of the images only."""

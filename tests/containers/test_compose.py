@@ -19,6 +19,7 @@ IDLE_MEBIBYTES = 250
 ONE_SHOT = {"migrate"}
 TRUSTED_WITH_THE_ENGINE = {"dagster-webserver", "dagster-daemon"}
 VIEWER = "vera@example.com"
+MONITORS = {"prometheus", "alertmanager", "grafana", "otel-collector", "jaeger"}
 
 
 Services = dict[str, dict[str, Any]]
@@ -38,6 +39,13 @@ def test_every_service_is_up_and_healthy(services: Services) -> None:
             assert (state["Status"], state["ExitCode"]) == ("exited", 0), name
         else:
             assert state["Health"]["Status"] == "healthy", name
+
+
+def test_the_profile_of_monitoring_fits_beside(stack: Stack) -> None:
+    """Its images are out of reach here, so that it is put together, but not started."""
+    beside = ("--file", str(stack.file.parent / "monitoring/compose.yaml"), "--profile", "monitoring")
+    services = set(stack.compose(*beside, "config", "--services").split())
+    assert services - set(stack.compose("config", "--services").split()) == MONITORS
 
 
 def test_every_container_can_do_as_little_as_it_needs(services: Services) -> None:

@@ -34,6 +34,19 @@ def filled(stack: Stack) -> Stack:
     return stack
 
 
+def test_the_servers_own_programs_save_where_the_host_has_none(filled: Stack, tmp_path: Path) -> None:
+    filled.compose("stop", *WRITERS)
+    in_server(filled, "dump", str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fintech.dump", "fintech_dagster.dump"]
+    for database in ("fintech", "fintech_dagster"):
+        in_server(filled, "fill", f"{database}_copy", str(tmp_path / f"{database}.dump"))
+    server = filled.database_url.rpartition("/")[0]
+    for database in ("fintech", "fintech_dagster"):
+        copied = sums_of(f"{server}/{database}_copy")
+        assert sum(count for count, _ in copied.values()) > 100
+        assert copied == sums_of(f"{server}/{database}")
+
+
 def test_what_was_saved_is_all_there_again(filled: Stack, tmp_path: Path) -> None:
     filled.compose("stop", *WRITERS)
     before = sums(filled)
@@ -79,13 +92,30 @@ def fintech(stack: Stack, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def in_server(stack: Stack, *arguments: str) -> None:
+    """Run deploy/compose/postgres.sh on the project, as the runbook says."""
+    done = subprocess.run(
+        [stack.file.parent / "compose/postgres.sh", *arguments],
+        env={**inherited_environment(), "COMPOSE_PROJECT_NAME": stack.name},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def sums(stack: Stack) -> dict[str, tuple[int, object]]:
     """Rows and a sum over them, of every table of both databases."""
+    url = stack.database_url
+    return {**sums_of(url, "fintech."), **sums_of(f"{url}_dagster", "fintech_dagster.")}
+
+
+def sums_of(url: str, prefix: str = "") -> dict[str, tuple[int, object]]:
+    """Rows and a sum over them, of every table of a database."""
     found = {}
-    for url in (stack.database_url, f"{stack.database_url}_dagster"):
-        with psycopg.connect(url) as connection:
-            for (table,) in connection.execute(TABLES).fetchall():
-                row = connection.execute(SUM.format(table)).fetchone()  # its names are quoted
-                assert row is not None
-                found[f"{url.rpartition('/')[2]}.{table}"] = (row[0], row[1])
+    with psycopg.connect(url) as connection:
+        for (table,) in connection.execute(TABLES).fetchall():
+            row = connection.execute(SUM.format(table)).fetchone()  # its names are quoted
+            assert row is not None
+            found[f"{prefix}{table}"] = (row[0], row[1])
     return found

@@ -22,6 +22,7 @@ MAY_USE_CALENDARS = (
     "pipeline/base/calendars.py",  # when a session is asked for, which market data alone does
     "pipeline/market_data/",
     "fintech/answers/",  # of the client, who is elsewhere
+    "fintech/client/",
     "fintech/series.py",
 )
 
