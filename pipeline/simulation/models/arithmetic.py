@@ -26,6 +26,7 @@ _LOG_2_REST = np.float32(math.log(2.0) - float(_LOG_2))
 _ROUNDER = np.float32(1.5 * 2.0**23)
 """Added to a number below 2²², it leaves the nearest whole number in the lowest bits."""
 _ONE = np.float32(1.0)
+_NOTHING = np.float32(-1.0)
 _BIAS = np.uint32(127)
 _MANTISSA_BITS = np.uint32(23)
 _BITS_OF_ROOT_OF_HALF = 0x3F3504F3
@@ -102,3 +103,10 @@ def log_of(x: np.float32) -> np.float32:
     upper = fused(r, fused(r, fused(r, _L7, _L6), _L5), _L4)
     series = fused(r, fused(r, fused(r, fused(r, upper, _L3), _L2), _L1), _L0)
     return fused(power, _LOG_2, r * series)
+
+
+@register_jitable
+def return_at_most_lost(location: np.float32, scale: np.float32, x: np.float32) -> np.float32:
+    """Location + scale · x, and at least -1: more than everything is not lost."""
+    earned = fused(scale, x, location)
+    return earned if earned > _NOTHING else _NOTHING

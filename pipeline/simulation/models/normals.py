@@ -131,7 +131,7 @@ def normal_draws(words: LaneWords, room: SingleArray, draws: SingleArray) -> Non
     words
         (k,).
     room
-        (4 · LANES,) to work in.
+        (min(k, 4 · LANES),) to work in.
     draws
         (k,) to fill.
     """

@@ -1,7 +1,7 @@
 """What is kept of a path.
 
-numba's cache of a kernel watches the kernel's own file only: after a change of ``lanes``, ``normals``, ``inversion``,
-``arithmetic`` or ``philox``, delete ``models/__pycache__/*.nb?``, or the kernels keep the old step.
+numba's cache of a kernel watches the kernel's own file only: after a change of another file here that it calls, delete
+``models/__pycache__/*.nb?``, or the kernels keep the old step.
 """
 
 from __future__ import annotations

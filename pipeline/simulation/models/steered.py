@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.simulation.models.arithmetic import SingleArray, growth_less_one
+from pipeline.simulation.models.arithmetic import SingleArray, growth_less_one, return_at_most_lost
 from pipeline.simulation.models.correlating import correlate
 from pipeline.simulation.models.inversion import draw_two_sided
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
@@ -59,7 +59,7 @@ def walk_gbm(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def walk_student_t(
-    law: tuple[FloatArray, SingleArray, FloatArray, tuple[np.uint64, np.uint64]],
+    law: tuple[SingleArray, SingleArray, FloatArray, tuple[np.uint64, np.uint64]],
     plan: Plan,
     steering: Steering,
     start: tuple[LaneKey, int],
@@ -107,7 +107,7 @@ def walk_student_t(
             correlate(zero, factor, z, rise)
             for i in range(n):
                 for lane in range(LANES):
-                    rise[i, lane] = max(location[i] + spread[step, lane] * rise[i, lane], -1.0)
+                    rise[i, lane] = return_at_most_lost(location[i], np.float32(spread[step, lane]), rise[i, lane])
             move(book, plan, rise, step)
             fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
         keep_paths(book, outcomes, first)

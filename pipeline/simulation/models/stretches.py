@@ -28,10 +28,13 @@ VALUE, LOWEST, HIGHEST, DEEPEST = range(4)
 
 
 def longest_stretch(plan: Plan) -> int:
-    """Sessions of the longest stretch from target weights to target weights, and 0 if there is none to look up."""
+    """Sessions of the longest stretch from target weights to target weights, and 0 if there is none to look up.
+
+    Nor is there with short positions, by which a portfolio can be worth nothing or less, and is closed.
+    """
     stops = np.flatnonzero(plan.rebalances) + 1
     is_free = plan.cost == 0.0 and not plan.flows.any() and np.isinf(plan.band)
-    if not is_free or len(stops) == 0 or not np.array_equal(plan.weights, plan.targets):
+    if not is_free or len(stops) == 0 or (plan.targets < 0.0).any() or not np.array_equal(plan.weights, plan.targets):
         return 0
     longest = int(np.diff(stops, prepend=0, append=plan.horizon).max())
     return longest if longest <= LONGEST_SESSIONS else 0

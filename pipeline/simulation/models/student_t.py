@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.simulation.models.arithmetic import SingleArray, fused
+from pipeline.simulation.models.arithmetic import SingleArray, return_at_most_lost
 from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
 from pipeline.simulation.models.inversion import draw_two_sided
@@ -30,7 +30,6 @@ from pipeline.simulation.models.tables import mixing_tables
 
 STREAM = np.uint64(5)
 MIXING_STREAM = np.uint64(7)
-_NOTHING = np.float32(-1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class FittedStudentT:
     ) -> None:
         """Walk to sums that are drawn ahead (see `SteeredModel.walk_steered`)."""
         mixing, factor = mixing_tables(self.degrees_of_freedom), self.factor.astype(np.float32)
-        law = (self.location, factor, mixing, (STREAM, MIXING_STREAM))
+        law = (self.location.astype(np.float32), factor, mixing, (STREAM, MIXING_STREAM))
         walk_student_t(law, plan, steering, (lane_key(key), first_path), fan_steps, outcomes)
 
 
@@ -147,8 +146,7 @@ def _walk(
             correlate(zero, factor, z, rise)
             for i in range(n):
                 for lane in range(LANES):
-                    earned = fused(np.float32(spread[lane]), rise[i, lane], location[i])
-                    rise[i, lane] = earned if earned > _NOTHING else _NOTHING
+                    rise[i, lane] = return_at_most_lost(location[i], np.float32(spread[lane]), rise[i, lane])
             move(book, plan, rise, step)
             fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
         keep_paths(book, outcomes, first)
