@@ -12,6 +12,7 @@ from datetime import date
 from psycopg import Connection
 from sqlalchemy import Date, Double, Integer, SmallInteger, Table, Text
 
+from pipeline.base.level_columns import level_column
 from pipeline.store.reading import Window, read_newest
 from pipeline.store.schema import METADATA, RETURN, SESSIONS, column, key, session_key, writer
 
@@ -22,18 +23,13 @@ LONGER_HORIZON = 5
 
 
 def quantile_name(level: float, horizon_sessions: int = 1) -> str:
-    """Column of a level: ``quantile_0010`` is the 1 % quantile, in tenths of a percent; ``…_5d`` over 5 sessions."""
-    return _name("quantile", level, horizon_sessions)
+    """Column of a quantile; see `level_column`."""
+    return level_column("quantile", level, horizon_sessions)
 
 
 def shortfall_name(level: float, horizon_sessions: int = 1) -> str:
-    """Column of the expected shortfall below a quantile, as in `quantile_name`."""
-    return _name("es", level, horizon_sessions)
-
-
-def _name(prefix: str, level: float, horizon_sessions: int) -> str:
-    end = "" if horizon_sessions == 1 else f"_{horizon_sessions}d"
-    return f"{prefix}_{round(level * 1000):04d}{end}"
+    """Column of the expected shortfall below a quantile; see `level_column`."""
+    return level_column("es", level, horizon_sessions)
 
 
 QUANTILE_FORECAST = Table(

@@ -216,12 +216,19 @@ def read_jobs(
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a job is computed from beside its request, as in `NewJob`."""
+    """What a job is computed from beside its request, as in `NewJob`.
+
+    Parameters
+    ----------
+    code
+        As in `pipeline.store.simulation_queue.claim_job`; None before anybody has worked on it.
+    """
 
     fit_start: date
     subject: int
     fit_returns: bytes
     held: dict[str, Any] | None
+    code: str | None
 
 
 def read_fit(connection: Connection, job_id: UUID) -> Fit:
@@ -234,7 +241,7 @@ def read_fit(connection: Connection, job_id: UUID) -> Fit:
     """
     with connection.cursor(row_factory=class_row(Fit)) as cursor:
         found = cursor.execute(
-            "SELECT fit_start, subject, fit_returns, held FROM simulation_job WHERE id = %s", [job_id]
+            "SELECT fit_start, subject, fit_returns, held, code FROM simulation_job WHERE id = %s", [job_id]
         ).fetchone()
     if found is None:
         read_job(connection, job_id)

@@ -99,14 +99,19 @@ def meanwhile(connection: Connection, work: Callable[[], T]) -> Iterator[Future[
     Yields
     ------
     Future
-        Of the work. If that fails, the caller gets its error, not that of his own next statement.
+        Of the work. If that fails, the caller gets its error, at the end of the context at the latest, and not that of
+        his own next statement.
     """
     with ThreadPoolExecutor(max_workers=1) as worker:
         working = worker.submit(work)
         try:
             yield working
+            working.result()
         except errors.InFailedSqlTransaction as error:
-            raise working.exception() or error from error
+            cause = working.exception()
+            if cause is None or cause is error:  # somebody else's statement has failed
+                raise
+            raise cause from error
         except BaseException:
             while not working.done():  # it may wait for a lock, or be about to, and nobody waits for it any longer
                 connection.cancel()

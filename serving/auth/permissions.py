@@ -20,6 +20,7 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("POST", "/api/v1/calculate/liquidity/explain"): Permission.COMPUTE,
     ("POST", "/api/v1/simulate"): Permission.COMPUTE,
     ("DELETE", "/api/v1/simulations/{job_id}"): Permission.COMPUTE,
+    ("GET", "/api/v1/simulations/{job_id}/paths"): Permission.COMPUTE,
     ("POST", "/api/v1/forecast"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/risk"): Permission.COMPUTE,
     ("POST", f"{_PORTFOLIO}/risk/explain"): Permission.COMPUTE,

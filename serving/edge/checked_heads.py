@@ -73,7 +73,7 @@ def sent_head(connection: h11.Connection, status: int, reason: bytes, headers: I
     others = []
     for header in headers:
         name, value = header
-        is_remembered = len(value) <= LONGEST_BYTES and name not in _NEW_EACH_TIME
+        is_remembered = len(value) <= LONGEST_BYTES and name.lower() not in _NEW_EACH_TIME
         line = _remembered(header) if is_remembered else _line(header)
         if line is None:
             others.append(header)

@@ -8,10 +8,24 @@ from serving.pages.drawing import ChartTable
 from serving.pages.formats import MISSING, percent, ratio, rounded
 from serving.pages.links import instrument_at, why
 from serving.routes.explaining.envelope import ExplanationOut, InputsOut
-from serving.routes.explaining.input_forms import BarInputsOut, BookInputsOut, ScoreInputsOut, StrategyInputsOut
+from serving.routes.explaining.input_forms import (
+    BarInputsOut,
+    BookInputsOut,
+    ScoreInputsOut,
+    StrategyInputsOut,
+    SumIs,
+)
 
 MOST_ROWS = 40
 """Of a table, the newest; the JSON has all."""
+
+SUMS: dict[SumIs, str] = {
+    "log_variance": "What the logarithm of its variance adds up",
+    "probability": "What the probability adds up",
+    "log_odds": "What the logarithm of its odds adds up",
+    "score": "What the score of its fifth adds up",
+}
+"""What parts add up to → caption of their table."""
 
 
 def input_tables(explained: ExplanationOut, subject: str) -> list[ChartTable]:
@@ -144,7 +158,7 @@ def _parts(inputs: InputsOut, _: ExplanationOut, __: str) -> Iterator[ChartTable
             [name, rounded(seen.get(name, seen.get(f"weight_{name}"))), rounded(added[name])]
             for name in sorted(added, key=lambda name: -abs(added[name]))
         ]
-        yield ChartTable("What its logarithm adds up", ("Part", "Feature or weight", "Adds"), rows)
+        yield ChartTable(SUMS[inputs.parts.sum_is], ("Part", "Feature or weight", "Adds"), rows)
 
 
 def _of_many(caption: str, rows: Sequence[object]) -> str:

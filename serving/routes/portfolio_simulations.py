@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from pipeline.store.portfolio_simulations import PORTFOLIO_SIMULATION, read_portfolio_simulations
 from pipeline.store.portfolios import read_portfolio
@@ -69,22 +70,25 @@ class ParameterOut(Row):
     value: float
 
 
+def _of_json(stored: object) -> object:
+    """As they are stored, or as another service has answered."""
+    if not isinstance(stored, str):
+        return stored
+    return [{"name": name, "value": value} for name, value in json.loads(stored).items()]
+
+
+StoredParameters = Annotated[list[ParameterOut], BeforeValidator(_of_json)]
+"""The type itself reads what is stored: tables of rows look at types alone."""
+
+
 @described_by(PORTFOLIO_SIMULATION)
 class SimulationOut(SimulationFigures):
     """A simulated distribution by one model."""
 
-    parameters: list[ParameterOut] | None = Field(
+    parameters: StoredParameters | None = Field(
         None, description="Of the fitted model; null in rows of before they were kept."
     )
     materialization_id: int
-
-    @field_validator("parameters", mode="before")
-    @classmethod
-    def _of_json(cls, stored: object) -> object:
-        """As they are stored, or as another service has answered."""
-        if not isinstance(stored, str):
-            return stored
-        return [{"name": name, "value": value} for name, value in json.loads(stored).items()]
 
 
 @router.get("/{reference}/simulations")

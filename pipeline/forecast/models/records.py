@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.level_columns import level_column
 from pipeline.base.types import BoolArray, DateArray, FloatArray, IntArray
 from pipeline.forecast.models.protocol import marked_version
 
@@ -161,6 +162,4 @@ def _model_columns(made: VolatilityForecasts | QuantileForecasts, trained: BoolA
 def _level_columns(
     prefix: str, levels: Sequence[float], values: FloatArray, horizon: int = 1
 ) -> dict[str, NDArray[Any]]:
-    """A column a level, in tenths of a percent: ``quantile_0010`` is the 1 % quantile, ``…_5d`` over 5 sessions."""
-    end = "" if horizon == 1 else f"_{horizon}d"
-    return {f"{prefix}_{round(level * 1000):04d}{end}": values[:, column] for column, level in enumerate(levels)}
+    return {level_column(prefix, level, horizon): values[:, column] for column, level in enumerate(levels)}

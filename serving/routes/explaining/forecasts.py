@@ -194,7 +194,13 @@ def _explained(
         if isinstance(model, PooledPanel | Combination) and row.model_version == model.version:
             found = panel_parts(connection, model, instrument.id, figure, _horizon_of(measure))
             stored = {VOLATILITY_FORECASTS: (found.first, figure.session)}
-            figure = replace(figure, instrument_ids=found.instrument_ids, inputs=stored, input_writes=found.writes)
+            figure = replace(
+                figure,
+                instrument_ids=found.instrument_ids,
+                inputs=stored,
+                input_writes=found.writes,
+                warnings=[*figure.warnings, *found.doubts],
+            )
             answer, again = answer.model_copy(update={"parts": found.parts}), found.volatility_annual
         else:
             again = _alone(connection, kind, inputs, (model, row), instrument.id).get(measure)

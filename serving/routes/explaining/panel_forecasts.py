@@ -19,6 +19,7 @@ from pipeline.base.types import DateArray, IntArray
 from pipeline.forecast.backtest import ForecastSpec
 from pipeline.forecast.models import VOLATILITY_MODELS
 from pipeline.forecast.models.combination import Combination
+from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.panel import Made, Member, Panel, PanelVolatility
 from pipeline.forecast.models.panel_explaining import Explained, explain_combination, explain_pooled
 from pipeline.forecast.models.pooled_panel import PooledPanel
@@ -53,43 +54,70 @@ class PanelInputs:
 
 @dataclass(frozen=True, slots=True)
 class PanelParts:
-    """The parts of a forecast, whose prices it is made of, and the writes of the forecasts that it builds on."""
+    """A forecast in parts, and what it is made of.
 
-    parts: PartsOut
-    volatility_annual: float
+    Parameters
+    ----------
+    parts, volatility_annual
+        None where the forecasts that it builds on are not stored by today's versions of their models.
+    instrument_ids
+        Whose prices it is made of.
+    writes
+        Of the forecasts that it builds on.
+    first
+        First session of the prices.
+    doubts
+        Why there are no parts.
+    """
+
+    parts: PartsOut | None
+    volatility_annual: float | None
     instrument_ids: list[int]
     writes: Sequence[int]
     first: date
+    doubts: Sequence[str]
 
 
 def panel_parts(
     connection: Connection, model: AnyPanelModel, instrument_id: int, figure: Figure, horizon: int
 ) -> PanelParts:
-    """Explain a panel model's own forecast, as of the session of a figure and over a horizon in sessions.
-
-    Raises
-    ------
-    ForecastInputError
-        Where the model has no forecast of its own.
-    """
+    """Explain a panel model's own forecast, as of the session of a figure and over a horizon in sessions."""
     spec = ForecastSpec()
     inputs = read_panel(connection, figure)
     number = list(inputs.instrument_ids).index(instrument_id)
     place = int(inputs.panel.places[number][-1]), number
     needed = [name for name in model.needs if name in _VERSIONS]
-    made = dict(_stored(connection, inputs, needed, horizon, spec.periods_per_year))
-    if isinstance(model, PooledPanel):
-        found = explain_pooled(model, inputs.panel, made, (0, horizon), place)
-    else:
-        pooled = PooledPanel()
-        made[pooled.name] = pooled.forecast(inputs.panel, made, (horizon,), model.since(inputs.panel, place[0]))
-        found = explain_combination(model, inputs.panel, made, (0, horizon), place)
+    made = _stored(connection, inputs, needed, horizon, spec.periods_per_year)
+    found = _explained(model, inputs.panel, made, horizon, place)
     return PanelParts(
-        _parts_out(found, inputs),
-        found.volatility_daily * math.sqrt(spec.periods_per_year),
+        None if found is None else _parts_out(found, inputs),
+        None if found is None else found.volatility_daily * math.sqrt(spec.periods_per_year),
         list(inputs.instrument_ids),
         read_volatility_writes(connection, needed, figure.session),
         inputs.panel.sessions[0].astype(date),
+        [] if found else [_not_stored(model, needed)],
+    )
+
+
+def _explained(
+    model: AnyPanelModel, panel: Panel, stored: Made, horizon: int, place: tuple[int, int]
+) -> Explained | None:
+    """The parts; None where a forecast that they need is not among the stored ones."""
+    try:
+        if isinstance(model, PooledPanel):
+            return explain_pooled(model, panel, stored, (0, horizon), place)
+        pooled = PooledPanel()
+        again = pooled.forecast(panel, stored, (horizon,), model.since(panel, place[0]))
+        return explain_combination(model, panel, {**stored, pooled.name: again}, (0, horizon), place)
+    except ForecastInputError:
+        return None
+
+
+def _not_stored(model: AnyPanelModel, needed: Sequence[str]) -> str:
+    versions = ", ".join(f"{name} {_VERSIONS[name]}" for name in needed)
+    return (
+        f"inputs: {model.name} is not computed again, since the forecasts that it builds on are not all stored by"
+        f" today's versions ({versions}); the next run of the pipeline stores them anew"
     )
 
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.base.errors import InvalidInputError
+from pipeline.base.errors import ConflictError, InvalidInputError
 from pipeline.base.types import FloatArray
-from pipeline.store.simulation_jobs import read_fit, read_job
+from pipeline.store.simulation_jobs import Fit, Job, read_fit, read_job
 from serving.auth.permissions import forbid_keeping
-from serving.deps import Database
+from serving.deps import Connections, Database
 from serving.errors import problem_responses
 from serving.held import held_of
 from serving.routes.explaining.simulations import require_numba
+from serving.routes.simulating.desk import Desk
 from serving.routes.simulating.engine import SYNC_PATH_SESSIONS, begun
 from serving.routes.simulating.forms import MAXIMUM_PATHS, SimulateIn
 from serving.routes.simulating.jobs import ARROW, JobPath
-from serving.routing import ComputingRoute
+from serving.routing import ThreadedRoute, compute
 
 if TYPE_CHECKING:
     from pipeline.simulation.run import Begun
 
 MOST_PATHS = 10_000
 
-router = APIRouter(route_class=ComputingRoute, prefix="/simulations", tags=["simulations"])
+router = APIRouter(route_class=ThreadedRoute, prefix="/simulations", tags=["simulations"])
 
 
 class PathsQuery(BaseModel):
@@ -44,24 +47,25 @@ class PathsQuery(BaseModel):
     response_class=Response,
     responses={
         200: {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}},
-        **problem_responses(501),
+        **problem_responses(409, 501),
     },
     dependencies=[Depends(forbid_keeping)],
 )
-def get_simulated_paths(job_id: JobPath, query: Annotated[PathsQuery, Query()], database: Database) -> Response:
+async def get_simulated_paths(
+    job_id: JobPath, query: Annotated[PathsQuery, Query()], request: Request, database: Database
+) -> Response:
     """Paths by their numbers: an Arrow stream with what each counts, and its wealth at every step of the fan.
 
     The columns are path, weight, whose mean over all paths is 1, wealth_21 and so on by sessions ahead,
-    terminal_wealth and max_drawdown; wealth is 1 at the start.
+    terminal_wealth and max_drawdown; wealth is 1 at the start. Paths that an earlier version walked are refused with
+    409: they are not those of the result any more.
     """
     require_numba()
-    with database.reading() as connection:
-        job, fit = read_job(connection, job_id), read_fit(connection, job_id)
-    asked, held = SimulateIn.model_validate(job.request), held_of(fit.held)
-    rows = rows_of(query, asked, 1 if held is None else held.times_of_one_series)
-    returns: FloatArray = np.frombuffer(fit.fit_returns, dtype=np.float64)
-    simulation = begun(asked, fit.subject, returns if held is None else held.columns(returns), held)
-    return Response(_arrow(simulation, rows), media_type=ARROW, headers={"Cache-Control": "no-store"})
+    desk: Desk = request.app.state.simulating
+    with desk.bulkhead.admitted():
+        job, fit = await compute(partial(_read, database, job_id, desk.workers.code))
+        stream = await desk.bulkhead.run(partial(_walked, job, fit, query))
+    return Response(stream, media_type=ARROW, headers={"Cache-Control": "no-store"})
 
 
 def rows_of(query: PathsQuery, asked: SimulateIn, times_of_one_series: int) -> slice:
@@ -84,6 +88,34 @@ def rows_of(query: PathsQuery, asked: SimulateIn, times_of_one_series: int) -> s
             f"Give count={most} or less, and ask again from first={query.first + most}.",
         )
     return rows
+
+
+def _read(database: Connections, job_id: UUID, code: str) -> tuple[Job, Fit]:
+    """A job that no other code than this has walked.
+
+    Raises
+    ------
+    NotFoundError
+        As in `read_job`.
+    ConflictError
+        If other code has.
+    """
+    with database.reading() as connection:
+        job, fit = read_job(connection, job_id), read_fit(connection, job_id)
+    if fit.code not in (None, code):
+        raise ConflictError(
+            f"The paths of the simulation {job_id} were walked by another version of the service, and those of this one"
+            " may contradict its result",
+            "Ask for the simulation again with POST /api/v1/simulate.",
+        )
+    return job, fit
+
+
+def _walked(job: Job, fit: Fit, query: PathsQuery) -> bytes:
+    asked, held = SimulateIn.model_validate(job.request), held_of(fit.held)
+    rows = rows_of(query, asked, 1 if held is None else held.times_of_one_series)
+    returns: FloatArray = np.frombuffer(fit.fit_returns, dtype=np.float64)
+    return _arrow(begun(asked, fit.subject, returns if held is None else held.columns(returns), held), rows)
 
 
 def _arrow(simulation: Begun, rows: slice) -> bytes:

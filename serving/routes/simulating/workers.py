@@ -85,7 +85,8 @@ class Workers:
     def __init__(self, url: str, count: int, scheduler: str | None = None) -> None:
         self._url = url
         self._scheduler = scheduler
-        self._code = f"{compiled_code_folder(Path()).name}/{PART_PATH_SESSIONS}/{LARGEST_PART_PATHS}"
+        self.code = f"{compiled_code_folder(Path()).name}/{PART_PATH_SESSIONS}/{LARGEST_PART_PATHS}"
+        """Which source walks paths here, as in `claim_job`."""
         self._ending = threading.Event()
         self._awake = threading.Event()
         self._threads = [
@@ -128,7 +129,7 @@ class Workers:
         while not self._ending.is_set():
             self._awake.clear()  # before the look, so that a job which comes after it is not slept over
             with connection.transaction():
-                job = claim_job(connection, uuid4(), self._code)
+                job = claim_job(connection, uuid4(), self.code)
             if job is not None:
                 self._carry_out(connection, job)
                 continue

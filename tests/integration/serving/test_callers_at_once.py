@@ -97,7 +97,7 @@ def test_what_not_all_readers_may_read_has_one_reader() -> None:
     guarded = [path for (method, path), needed in ROUTES.items() if method == "GET" and needed is not Permission.READ]
     assert len(guarded) >= 4
     for path in guarded:
-        asked = path.format(user_id=7)
+        asked = path.format(user_id=7, job_id=7)
         callers = [ada, otto, restricted(ada, frozenset({"read"}), 3)]
         assert len({audience_of(caller, asked) for caller in callers}) == 3, path
     for path in (PORTFOLIOS, "/api/v1/instruments"):

@@ -24,6 +24,7 @@ from pipeline.store.probability_forecasts import PROBABILITY_FORECAST
 from pipeline.store.providers import record_provider
 from pipeline.store.volatility_forecasts import VOLATILITY_FORECAST
 from pipeline.store.writing import Write, concatenated, open_write
+from serving.pages.explained_inputs import SUMS
 from tests.integration.serving.explained import TOLERANCE, explained, get, require_again
 from tests.integration.serving.running import local_settings, running_service
 
@@ -39,8 +40,8 @@ LATE = 700
 
 
 @pytest.fixture(scope="module")
-def panels(new_database: Callable[[], Database]) -> Iterator[httpx.Client]:
-    """A client of a gateway over the forecasts that the asset makes of drawn prices."""
+def stored(new_database: Callable[[], Database]) -> Database:
+    """The forecasts that the asset makes of drawn prices."""
     database = new_database()
     with open_write(database, "instruments", "run", "1") as write:
         listings = [Listing(f"S{n:02d}", f"Stock {n}", "stock", "", "USD", "XNYS", "bundled") for n in range(HELD)]
@@ -53,8 +54,27 @@ def panels(new_database: Callable[[], Database]) -> Iterator[httpx.Client]:
         write.replace(VOLATILITY_FORECAST, concatenated(VOLATILITY_FORECAST, volatility_columns(every)), MONTHS)
     with open_write(database, "probability_forecast", "run-of-probability_forecast", "1") as write:
         _write_chances(write)
-    with running_service("backend-api", local_settings(database.url)) as service:
+    return database
+
+
+@pytest.fixture(scope="module")
+def panels(stored: Database) -> Iterator[httpx.Client]:
+    """A client of a gateway over them."""
+    with running_service("backend-api", local_settings(stored.url)) as service:
         yield service.client
+
+
+@pytest.fixture
+def of_older_version(stored: Database) -> Iterator[str]:
+    """A model that others build on, whose rows are all by the version before today's."""
+    older = "UPDATE volatility_forecast SET model_version = '0.' || model_version WHERE model = %s"
+    newer = "UPDATE volatility_forecast SET model_version = substr(model_version, 3) WHERE model = %s"
+    model = "gjr_garch"
+    with stored.connect() as connection:
+        connection.execute(older, [model])
+    yield model
+    with stored.connect() as connection:
+        connection.execute(newer, [model])
 
 
 def _write_prices(write: Write) -> None:
@@ -121,6 +141,24 @@ def test_a_stand_in_is_explained_by_its_own_closes(panels: httpx.Client) -> None
     assert payload["value"] == next(row["volatility_5d"] for row in beside if row["model"] == "ewma")
 
 
+@pytest.mark.parametrize("model", ["pooled_panel", "combination"])
+def test_a_forecast_whose_inputs_are_of_an_older_version_is_doubted(
+    panels: httpx.Client, of_older_version: str, model: str
+) -> None:
+    session = "2007-03-28"  # of which no other test asks: answers are kept until the next write
+    asked = {"model": model, "measure": "volatility_5d", "session": session}
+    payload = get(panels, "instruments/S03/forecasts/volatility/explain", **asked)
+    rows = get(panels, "instruments/S03/forecasts", start=session, end=session)["volatility"]
+    assert payload["value"] == next(row["volatility_5d"] for row in rows if row["model"] == model)
+    assert payload["recomputed"] is None
+    assert payload["difference"] is None
+    assert payload["inputs"]["parts"] is None
+    (doubt,) = payload["doubts"]
+    assert doubt.startswith("inputs: ")
+    assert f"{of_older_version} 1" in doubt
+    assert panels.get("/instruments/S03/forecasts/volatility/explain", params=asked).status_code == 200
+
+
 def test_sessions_of_a_year_share_the_fit_and_not_the_features(panels: httpx.Client) -> None:
     """The guard of the tests above: parts are computed, not taken from the row."""
     one, other = (
@@ -138,16 +176,28 @@ def test_sessions_of_a_year_share_the_fit_and_not_the_features(panels: httpx.Cli
 
 
 @pytest.mark.parametrize(
-    ("address", "query", "part"),
+    ("address", "model", "measure", "part", "caption"),
     [
-        ("volatility", {"model": "pooled_panel", "measure": "volatility_21d"}, "level_of_all"),
-        ("probabilities", {"model": "logistic", "measure": "probability_positive"}, "volatility_state"),
+        ("volatility", "pooled_panel", "volatility_21d", "level_of_all", "What the logarithm of its variance adds up"),
+        ("probabilities", "frequency", "probability_positive", "own_returns", "What the probability adds up"),
+        (
+            "probabilities",
+            "logistic",
+            "probability_positive",
+            "volatility_state",
+            "What the logarithm of its odds adds up",
+        ),
+        ("probabilities", "logistic", "rank_quintile_1", "volatility_state", "What the score of its fifth adds up"),
     ],
 )
-def test_a_page_shows_the_parts(panels: httpx.Client, address: str, query: dict[str, str], part: str) -> None:
-    page = panels.get(f"/instruments/S03/forecasts/{address}/explain", params=query)
+def test_a_page_shows_the_parts(
+    panels: httpx.Client, address: str, model: str, measure: str, part: str, caption: str
+) -> None:
+    asked = {"model": model, "measure": measure}
+    page = panels.get(f"/instruments/S03/forecasts/{address}/explain", params=asked)
     assert page.status_code == 200
     assert part in page.text
+    assert [words for words in SUMS.values() if words in page.text] == [caption]
 
 
 # Probabilities ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.simulation.run import SimulationSpec, begin
+from serving.routes.simulating import engine
 from serving.routes.simulating.forms import SimulateIn
 from serving.routes.simulating.paths import PathsQuery, rows_of
 from tests.integration.serving.running import wait_until
@@ -92,6 +93,26 @@ def test_what_takes_long_is_asked_in_parts() -> None:
     assert caught.value.remedy == "Give count=1666 or less, and ask again from first=1676."
     assert rows_of(PathsQuery(first=10, count=1_666), asked, 6) == slice(10, 1_676)
     assert rows_of(PathsQuery(first=399_999, count=5_000), asked, 6) == slice(399_999, 400_000)
+
+
+def test_paths_of_other_code_than_the_results_are_refused(api: httpx.Client, seeded: Seeded) -> None:
+    job = job_of(api, BODY)
+    wait_until(lambda: api.get(f"{JOBS}/{job}").json()["state"] == "done", seconds=60.0)
+    assert len(paths_of(api, job)["path"]) == 1_000
+    with seeded.database.connect() as connection:
+        connection.execute("UPDATE simulation_job SET code = 'before' WHERE id = %s", [job])
+    answer = api.get(f"{JOBS}/{job}/paths")
+    assert answer.status_code == 409, answer.text
+    assert "walked by another version of the service" in answer.json()["detail"]
+    assert answer.json()["remedy"] == "Ask for the simulation again with POST /api/v1/simulate."
+
+
+def test_they_are_walked_where_simulations_are(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the same bulkhead, where no place is left for them if too many simulate."""
+    job = job_of(api, BODY)
+    monkeypatch.setattr(engine, "WAITING_REQUESTS", -engine.COMPUTING_THREADS)
+    answer = api.get(f"{JOBS}/{job}/paths")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, str(engine.BUSY_SECONDS))
 
 
 def test_there_is_no_other_job(api: httpx.Client) -> None:

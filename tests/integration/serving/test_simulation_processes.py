@@ -102,7 +102,7 @@ def test_a_job_is_its_callers(new_database: Callable[[], Database], over_http: b
             """
             INSERT INTO simulation_job
                 (id, owner_id, request, fit_start, session, subject, fit_returns, paths_total, state, finished_at)
-            SELECT gen_random_uuid(), id, '{"portfolio": "x"}', '2020-01-02', '2022-12-28', 0, '', 100, 'done', now()
+            SELECT gen_random_uuid(), id, '{"portfolio": "sold"}', '2020-01-02', '2022-12-28', 0, '', 100, 'done', now()
             FROM app_user WHERE id = ANY(%s)
             """,
             [[house.users["alice"], house.users["bob"]]],
@@ -113,8 +113,10 @@ def test_a_job_is_its_callers(new_database: Callable[[], Database], over_http: b
         alice, vera, otto = (bearer(log_in(client, name)["access_token"]) for name in ("alice", "vera", "otto"))
         assert [job["id"] for job in client.get(JOBS, headers=alice).json()["data"]] == [own]
         assert client.get(f"{JOBS}/{own}", headers=alice).status_code == 200
-        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/terminal-values")):
+        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/terminal-values"), ("GET", "/paths")):
             assert client.request(method, f"{JOBS}/{others}{path}", headers=alice).status_code == 404
+        assert client.get(f"{JOBS}/{own}/paths", headers=alice).status_code == 422  # found, with nothing to fit to
+        assert client.get(f"{JOBS}/{own}/paths", headers=vera).status_code == 403
         assert client.get(JOBS, headers=vera).json()["data"] == []
         assert client.post(SIMULATE, json=BODY, headers=vera).status_code == 403
         assert client.delete(f"{JOBS}/{own}", headers=vera).status_code == 403

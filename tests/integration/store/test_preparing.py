@@ -7,6 +7,8 @@ from datetime import date
 
 import numpy as np
 import pytest
+from psycopg import errors
+from sqlalchemy import MetaData
 
 from pipeline.base.types import BoolArray, MonthRange
 from pipeline.store import writing
@@ -93,8 +95,32 @@ def test_rows_of_other_months_are_refused_with_the_column(database: Database) ->
     write(database, rows(FIRST), everything, prepared=False)
     one_month = MonthRange(date(2022, 1, 1), date(2022, 1, 1))
     with (
+        pytest.raises(ValueError, match="price: session lies outside the months"),
         open_write(database, "prices", "run", "v1", anew=True, table=PRICE) as opened,
         preparing(opened, PRICE, rows(FIRST), one_month) as ahead,
-        pytest.raises(ValueError, match="price: session lies outside the months"),
     ):
         ahead.result()
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_who_prepares_in_vain_is_told_why_and_not_by_the_next_statement(database: Database, *, anew: bool) -> None:
+    def prepare_in_vain() -> None:
+        with open_write(database, "prices", "run", "v1", anew=anew, table=PRICE) as opened:
+            opened.connection.execute("ALTER TABLE asset_partition RENAME TO elsewhere")
+            with preparing(opened, PRICE, rows(FIRST), MONTHS):
+                pass
+            opened.connection.execute("SELECT 1")
+
+    with pytest.raises(errors.UndefinedTable, match="asset_partition"):
+        prepare_in_vain()
+
+
+def test_who_writes_nothing_is_told_why_the_table_cannot_be_read(database: Database) -> None:
+    absent = PRICE.to_metadata(MetaData(), name="absent")
+    with (
+        pytest.raises(errors.UndefinedTable, match="absent") as caught,
+        open_write(database, "prices", "run", "v1", anew=True, table=absent) as opened,
+        preparing(opened, PRICE, rows(FIRST), MONTHS),
+    ):
+        pass
+    assert caught.value.__cause__ is not caught.value

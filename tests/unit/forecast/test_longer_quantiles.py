@@ -135,7 +135,9 @@ def test_the_share_of_misses_over_several_sessions_is_the_level(drawn: Drawn) ->
     over = returns_over(returns, HORIZON)
     known = np.arange(1_000, len(over))
     for column, level in enumerate(LEVELS):
-        assert float((over[known] < made.quantiles[known, column]).mean()) == pytest.approx(level, abs=0.012)
+        # A fraction of the rarer side, so that neither no miss at all nor none but misses is right.
+        allowed = min(0.012, 0.5 * min(level, 1.0 - level))
+        assert float((over[known] < made.quantiles[known, column]).mean()) == pytest.approx(level, abs=allowed)
 
 
 # Records ------------------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ def test_neither_credentials_nor_what_is_new_each_time_is_remembered() -> None:
         own = b"%d" % number
         headers = [
             (b"set-cookie", own),
+            (b"Set-Cookie", own),
             (b"x-request-id", own),
             (b"link", own * (LONGEST_BYTES + 1)),
             (b"etag", b'"1"'),

@@ -30,7 +30,6 @@ COMPUTED = {
     ("GET", "/portfolios/{reference}/value"),
     ("GET", "/portfolios/{reference}/value/history"),
     ("POST", "/portfolios/{reference}/what-if"),
-    ("GET", "/simulations/{job_id}/paths"),
 }
 """Beside every explanation, which is computed again. Simulations have threads of their own."""
 

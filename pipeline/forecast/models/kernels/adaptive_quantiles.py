@@ -103,7 +103,7 @@ def adaptive_quantiles_python(
     tails
         (s,) levels of the means, moved likewise.
     quantiles, shortfalls
-        (m, q) and (m, s) to fill, with m of n + 1 at most; NaN before the least number of values.
+        (m, q) and (m, s) to fill, with m of n + `shape[2]` at most; NaN before the least number of values.
     """
     window, least, delay, since = shape
     count = len(levels)
