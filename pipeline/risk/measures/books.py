@@ -175,7 +175,9 @@ def average_cost(trades: Trades, instruments: int) -> tuple[FloatArray, FloatArr
     realised, cost, held = np.zeros(instruments), np.zeros(instruments), np.zeros(instruments)
     for column, units, paid in zip(trades.columns, trades.units, trades.paid, strict=True):
         before = held[column]
-        if before * units >= 0.0:
+        if before == 0.0 and units == 0.0:  # a fee where nothing is held is no cost of anything
+            realised[column] -= paid
+        elif before * units >= 0.0:
             cost[column] += paid
         else:
             closed = min(1.0, -units / before) if before else 0.0

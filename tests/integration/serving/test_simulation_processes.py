@@ -73,7 +73,7 @@ def test_a_job_outlives_its_process(own_seeded: Seeded, how: signal.Signals) -> 
     url = own_seeded.database.url
     with simulation_process(url) as (process, client):
         job_id = submit(client, body)["id"]
-        wait_until(lambda: parts(own_seeded.database) >= 2, 60)
+        wait_until(lambda: parts(own_seeded.database) >= 2, 240)  # the first one compiles its kernel
         os.kill(process.pid, how)
         process.wait(20)
     walked = parts(own_seeded.database)
