@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ _VALUES: tuple[tuple[str, str, Unit], ...] = (
 )
 
 
-def price_table(name: str, comment: str) -> Table:
+def price_table(name: str, comment: str, **options: Any) -> Table:
     """A table of bars; the primary source and the second one have one each."""
     return versioned(
         Table(
@@ -50,11 +51,16 @@ def price_table(name: str, comment: str) -> Table:
             writer(),
             CheckConstraint("num_nonnulls(close, close_adjusted) > 0", name="has_close"),
             comment=comment,
+            **options,
         )
     )
 
 
-PRICE = price_table("price", "Accepted daily bars of every instrument, as traded.")
+PRICE = price_table(
+    "price",
+    "Accepted daily bars of every instrument, as traded.",
+    postgresql_partition_by="RANGE (instrument_id)",  # in ranges that are filled at once (`pipeline.store.ranges`)
+)
 
 SECOND_PRICE = price_table("second_price", "Bars of a second provider, against which the first is checked.")
 

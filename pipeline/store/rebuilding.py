@@ -1,4 +1,4 @@
-"""A large table built anew beside the one in use: rows by one COPY, then the key, then the names change hands.
+"""A large table built anew beside the one in use: rows by COPY, then the key, then it takes the other's place.
 
 Faster than a change in place once most rows differ, and without the space that such a change leaves behind. Readers
 go on reading the table in use; only the exchange of the names at the end needs it for itself.
@@ -6,8 +6,11 @@ go on reading the table in use; only the exchange of the names at the end needs 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import numpy as np
 from psycopg import Connection, errors, sql
@@ -16,20 +19,14 @@ from sqlalchemy import Table
 from pipeline.base.types import BoolArray, DateArray, IntArray
 from pipeline.store.binary_copy import copy_in
 from pipeline.store.bulk_loads import prepare
+from pipeline.store.engine import Database
 from pipeline.store.offering import Columns, Difference, OfferedRows
 from pipeline.store.packed_keys import order_by_key, packed_expression, packed_keys, read_keys, sessions_of, subjects_of
+from pipeline.store.ranges import PATIENCE, STATISTICS_TARGET, Range, filling, is_in_ranges, take_over
 from pipeline.store.schema import SUPERSEDED_BY, WRITER, history_of
 from pipeline.store.stored import Stored, StoredOtherwiseError
 
 JOIN_MEMORY = "128MB"
-
-STATISTICS_TARGET = 25
-"""A quarter of the usual sample, for a quarter of the time: enough to find a range of sessions by skipping through the
-key."""
-
-SWAP_PATIENCE = "900ms"
-"""How long the exchange waits for readers, while new ones wait behind it; less than Postgres's deadlock time-out of a
-second, so that it is the exchange which gives way."""
 
 SWAP_TRIES = 3
 """Between them those who wait come in. A change in place, which is what is left then, takes several times as long."""
@@ -53,6 +50,7 @@ class Rebuilt:
 
 def rebuild(
     connection: Connection,
+    database: Database,
     table: Table,
     stored: Stored,
     offered: OfferedRows,
@@ -66,6 +64,8 @@ def rebuild(
 
     Parameters
     ----------
+    database
+        That of the connection; others fill the ranges of a table that is kept in some (`pipeline.store.ranges`).
     stored
         What the table in use holds (`read_stored`).
     offered
@@ -80,7 +80,7 @@ def rebuild(
     StoredOtherwiseError
         If it does not hold the last offer.
     psycopg.errors.LockNotAvailable
-        If readers do not let go of the table in use for `SWAP_PATIENCE`, however often that is tried.
+        If readers do not let go of the table in use for `PATIENCE`, however often that is tried.
     psycopg.errors.DependentObjectsStillExist
         If something refers to the table in use that a new one cannot take over.
     """
@@ -88,14 +88,29 @@ def rebuild(
     rows, is_new = _by_key(table, offered, differing.is_new)
     keys = packed_keys(table, rows)
     writers = np.where(is_new, np.int32(materialization_id), stored.writers_of(keys))
-    _build(connection, table, {**rows, WRITER: writers})
-    revised = _keep(connection, table, keys[is_new], materialization_id)
-    deleted = _read_deleted(connection, table, keys, differing.days_with_deletions(sessions_of(revised)))
-    if len(revised) + len(deleted) != len(differing.vanished):
-        raise StoredOtherwiseError(table.name)
-    _keep(connection, table, deleted, materialization_id)
-    _hand_over(connection, table)
-    return _rebuilt(offered, differing, revised, deleted)
+    with _beside(connection, database, table, {**rows, WRITER: writers}) as exchange:
+        revised = _keep(connection, table, keys[is_new], materialization_id)
+        deleted = _read_deleted(connection, table, keys, differing.days_with_deletions(sessions_of(revised)))
+        if len(revised) + len(deleted) != len(differing.vanished):
+            raise StoredOtherwiseError(table.name)
+        _keep(connection, table, deleted, materialization_id)
+        outcome = _rebuilt(offered, differing, revised, deleted)
+        exchange()
+    return outcome
+
+
+@contextmanager
+def _beside(connection: Connection, database: Database, table: Table, rows: Columns) -> Iterator[Callable[[], None]]:
+    """Build beside the table in use; what is yielded puts that in its place.
+
+    Ranges are filled while the context lasts, a table that is one before it begins.
+    """
+    if is_in_ranges(connection, table):
+        with filling(database, table, rows) as finish:
+            yield lambda: _hand_over_ranges(connection, table, finish())
+    else:
+        _build(connection, table, rows)
+        yield partial(_hand_over, connection, table)
 
 
 def _names(table: Table) -> dict[str, sql.Composable]:
@@ -193,9 +208,14 @@ def _hand_over(connection: Connection, table: Table) -> None:
     connection.execute(sql.SQL("ALTER INDEX {key_beside} RENAME TO {key}").format(**names))
 
 
+def _hand_over_ranges(connection: Connection, table: Table, ranges: list[Range]) -> None:
+    _take_alone(connection, table)
+    take_over(connection, table, ranges)
+
+
 def _take_alone(connection: Connection, table: Table) -> None:
     """Wait until nobody reads the table in use, and keep it until the end."""
-    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(SWAP_PATIENCE)))
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(PATIENCE)))
     for number in range(SWAP_TRIES):
         try:
             with connection.transaction():

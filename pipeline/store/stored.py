@@ -143,26 +143,43 @@ def _read_rows(connection: Connection, table: Table) -> Stored:
 
 
 def _read_common_writer(connection: Connection, table: Table) -> int:
-    """Who wrote most rows as far as the statistics know; 0, which is nobody, where they know nothing."""
+    """Who wrote most rows as far as the statistics know, of the largest range where the table is kept in some.
+
+    0, which is nobody, where they know nothing.
+    """
     row = connection.execute(
-        "SELECT (most_common_vals::text::int4[])[1] FROM pg_stats"
-        " WHERE schemaname = current_schema() AND tablename = %s AND attname = %s",
-        [table.name, WRITER],
+        """
+        SELECT (most_common_vals::text::int4[])[1] FROM pg_stats
+        JOIN pg_class AS c ON c.oid = to_regclass(quote_ident(tablename)) AND relkind = 'r'
+        WHERE schemaname = current_schema() AND attname = %(writer)s AND NOT inherited
+            AND (tablename = %(table)s OR c.oid IN (
+                SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(quote_ident(%(table)s))
+            ))
+        ORDER BY reltuples DESC LIMIT 1
+        """,
+        {"table": table.name, "writer": WRITER},
     ).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 
 
-# What `LIKE` and `_BELONGINGS` do not take over: then the table is changed in place.
+# What `LIKE` and `_BELONGINGS` do not take over, of the table and of its ranges, if it is kept in some: then it is
+# changed in place. A table in ranges itself stays, and with it what only refers to it.
 _CAN_BE_REBUILT = """
-SELECT EXISTS (SELECT FROM {table})
-    AND relpersistence = 'p' AND relreplident = 'd' AND NOT relrowsecurity AND reloptions IS NULL
-    AND NOT relhasrules AND NOT relispartition AND reltablespace = 0
+WITH whole AS (SELECT to_regclass(quote_ident(%(table)s)) AS number),
+part AS (
+    SELECT c.*, relkind <> 'p' AS has_rows, number FROM whole, pg_class AS c WHERE c.oid = number
+        OR relispartition AND c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = number)
+)
+SELECT EXISTS (SELECT FROM {table}) AND bool_and(
+    relpersistence = 'p' AND NOT relrowsecurity AND reloptions IS NULL AND NOT relhasrules AND reltablespace = 0
+    AND (relreplident = 'd' OR NOT has_rows)
     AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND NOT indisprimary)
     AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid)
     AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
-    AND NOT EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent))
     AND NOT EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = c.oid)
     AND NOT EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid AND has_rows)
+    AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND inhparent <> number)
     AND NOT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = c.oid AND (attacl IS NOT NULL OR attoptions IS NOT NULL
             OR attisdropped OR coalesce(attstattarget, -1) <> -1)
@@ -171,5 +188,5 @@ SELECT EXISTS (SELECT FROM {table})
         SELECT FROM pg_constraint AS k JOIN pg_description AS d ON d.objoid IN (k.oid, k.conindid)
         WHERE k.conrelid = c.oid AND k.contype = 'p'
     )
-FROM pg_class AS c WHERE oid = to_regclass(quote_ident(%(table)s))
+) FROM part AS c
 """

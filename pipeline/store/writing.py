@@ -66,6 +66,8 @@ class Write:
 
     Parameters
     ----------
+    database
+        That of the connection, for work that takes several at once.
     anew
         Whether to build tables beside those in use, however little differs, where all of a table is offered.
     ahead
@@ -74,6 +76,7 @@ class Write:
         Month → digests of what was offered last, of tables of which they are read already.
     """
 
+    database: Database
     connection: Connection
     materialization_id: int
     asset: str
@@ -151,9 +154,10 @@ class Write:
     def _rebuilt(
         self, table: Table, stored: Stored, offered: OfferedRows, differing: Difference
     ) -> WriteOutcome | None:
+        connection, number = self.connection, self.materialization_id
         try:
-            with self.connection.transaction():
-                rebuilt = rebuild(self.connection, table, stored, offered, differing, self.materialization_id)
+            with connection.transaction():
+                rebuilt = rebuild(connection, self.database, table, stored, offered, differing, number)
         except (errors.LockNotAvailable, errors.DependentObjectsStillExist, PartOfTableError):
             return None
         return WriteOutcome(*rebuilt.counts, rebuilt.changed_months, built_anew=True)
@@ -210,7 +214,7 @@ def open_write(
     with database.connect() as connection:
         materializations.take_turn(connection, asset)
         materialization_id = materializations.begin(connection, asset, run_id, code_version)
-        write = Write(connection, materialization_id, asset, anew)
+        write = Write(database, connection, materialization_id, asset, anew)
         if anew and table is not None:
             with meanwhile(connection, partial(read_stored, connection, table)) as write.ahead[table.name]:
                 yield write

@@ -28,8 +28,8 @@ _COLUMNS = """
 SELECT relname, attname, format_type(atttypid, atttypmod),
     attnotnull AND NOT atthasdef AND attidentity = '' AS is_demanded, attnotnull
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
-    AND relname <> 'alembic_version'
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND attnum > 0 AND NOT attisdropped AND relname <> 'alembic_version'
 ORDER BY relname, attname
 """
 _CONSTRAINTS = """
@@ -41,7 +41,8 @@ ORDER BY 1, 2, 3
 """
 _GRANTS = """
 SELECT relname, privilege_type FROM pg_class, aclexplode(relacl)
-WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND grantee = %s::regrole ORDER BY 1, 2
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND grantee = %s::regrole ORDER BY 1, 2
 """
 
 

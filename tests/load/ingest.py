@@ -92,7 +92,7 @@ def _round(server: str, number: int, universe: Universe, file: Path) -> Loaded:
     migrate(database.url)
     months = _months_of(universe.bars)
     first, _ = _timed(lambda: load(database, universe, universe.bars, months))
-    _psql(database, f"\\copy price to '{file}'")
+    _psql(database, f"\\copy (SELECT * FROM price) to '{file}'")
     with psycopg.connect(libpq_url(database.url), autocommit=True) as connection:
         connection.execute("CREATE TABLE copied (LIKE price INCLUDING ALL)")
     copied, _ = _timed(lambda: _psql(database, f"\\copy copied from '{file}'"))

@@ -156,7 +156,8 @@ def test_a_write_under_way_is_waited_for(
 
     with own_seeded.database.connect() as connection:  # as `open_write`, but that the moment lies before the commit
         materializations.take_turn(connection, asset)
-        write = Write(connection, materializations.begin(connection, asset, "run", "v1"), asset)
+        number = materializations.begin(connection, asset, "run", "v1")
+        write = Write(own_seeded.database, connection, number, asset)
         write_new(write, own_seeded)
         materializations.finish(connection, write.materialization_id)
         moment = datetime.now(UTC).isoformat()

@@ -104,3 +104,37 @@ def to_revision(address: str, move: Callable[[Config, str], None], revision: str
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         move(config, revision)
+
+
+def test_rows_and_rights_survive_ranges_and_their_end(new_empty_database: Callable[[], str]) -> None:
+    address, inserted = new_empty_database(), "INSERT INTO price (instrument_id, session, close, source, {})"
+    rights = (
+        "SELECT array_agg(a::text ORDER BY a::text), obj_description(c.oid), pg_get_userbyid(relowner)"
+        " FROM pg_class AS c, unnest(relacl) AS a WHERE c.oid = 'price'::regclass GROUP BY c.oid"
+    )
+    rows = "SELECT instrument_id, close FROM price ORDER BY 1"
+    to_revision(address, command.upgrade, "0023")
+    with Database(address).connect() as connection:
+        connection.execute(inserted.format("materialization_id") + " VALUES (1, '2022-01-03', 5, 1, 1)")
+        connection.execute("GRANT SELECT ON price TO PUBLIC; REVOKE TRIGGER ON price FROM CURRENT_USER")
+        before = connection.execute(rights).fetchone()
+    to_revision(address, command.upgrade, "0024")
+    with Database(address).connect() as connection:
+        assert connection.execute(rows).fetchall() == [(1, 5.0)]
+        assert connection.execute(rights).fetchone() == before
+        connection.execute(inserted.format("materialization_id") + " VALUES (9, '2022-01-03', 6, 1, 1)")
+        connection.execute(
+            "ALTER TABLE price DETACH PARTITION price_1; CREATE TABLE price_2 (LIKE price INCLUDING ALL);"
+            " INSERT INTO price_2 SELECT * FROM price_1 WHERE instrument_id = 9;"
+            " DELETE FROM price_1 WHERE instrument_id = 9;"
+            " ALTER TABLE price ATTACH PARTITION price_1 FOR VALUES FROM (MINVALUE) TO (9);"
+            " ALTER TABLE price ATTACH PARTITION price_2 FOR VALUES FROM (9) TO (MAXVALUE)"
+        )
+    to_revision(address, command.downgrade, "0023")
+    with Database(address).connect() as connection:
+        assert connection.execute(rows).fetchall() == [(1, 5.0), (9, 6.0)]
+        assert connection.execute(rights).fetchone() == before
+        assert connection.execute(
+            "SELECT relkind::text FROM pg_class WHERE relname ~ '^price(_[0-9])?$'"
+        ).fetchall() == [("r",)]
+    to_revision(address, command.upgrade, "0024")

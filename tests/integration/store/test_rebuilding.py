@@ -7,21 +7,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 from psycopg import IsolationLevel
+from sqlalchemy import Table
 
 from pipeline.base.flags import Flag
 from pipeline.base.types import MonthRange
-from pipeline.store import rebuilding, writing
+from pipeline.store import ranges, rebuilding, writing
 from pipeline.store.audit import Actor
 from pipeline.store.engine import Database
 from pipeline.store.feature_flags import set_flag
 from pipeline.store.offering import Columns
-from pipeline.store.prices import PRICE, price_rows, replace_prices
+from pipeline.store.prices import PRICE, SECOND_PRICE, price_rows, replace_prices
 from pipeline.store.writing import WriteOutcome, open_write
 
 MONTHS = MonthRange(date(2022, 1, 1), date(2022, 6, 1))
@@ -59,28 +61,45 @@ def offer(seed: int, left_out: float = 0.1) -> Offer:
     return Offer(ids[kept], np.tile(DAYS, INSTRUMENTS)[kept], close[kept])
 
 
-def write(database: Database, rows: Columns, *, anew: bool = False) -> WriteOutcome:
-    with open_write(database, "prices", "run", "v1", anew=anew, table=PRICE) as opened:
-        return replace_prices(opened, rows, MONTHS)
+def write(database: Database, rows: Columns, *, anew: bool = False, table: Table = PRICE) -> WriteOutcome:
+    with open_write(database, "prices", "run", "v1", anew=anew, table=table) as opened:
+        return replace_prices(opened, rows, MONTHS) if table is PRICE else opened.replace(table, rows, MONTHS)
 
 
-def contents(database: Database) -> dict[str, list[tuple]]:
+def contents(database: Database, table: Table = PRICE) -> dict[str, list[tuple]]:
+    names = (table.name, f"{table.name}_history", "price_block", "asset_partition")
     with database.connect() as connection:
-        return {
-            table: connection.execute(f"SELECT t.* FROM {table} AS t ORDER BY t::text").fetchall()
-            for table in ("price", "price_history", "price_block", "asset_partition")
-        }
+        return {name: connection.execute(f"SELECT t.* FROM {name} AS t ORDER BY t::text").fetchall() for name in names}
 
 
-def table_number(database: Database) -> int:
-    """Which another table of the same name does not have."""
+def table_number(database: Database, table: str = "price") -> tuple[int, ...]:
+    """Which another table of the same name does not have, of each range."""
     with database.connect() as connection:
-        return connection.execute("SELECT 'price'::regclass::oid::int8").fetchone()[0]
+        found = connection.execute(
+            "SELECT coalesce(inhrelid, c.oid)::int8 FROM pg_class AS c"
+            " LEFT JOIN pg_inherits ON inhparent = c.oid WHERE c.oid = %s::regclass ORDER BY 1",
+            [table],
+        ).fetchall()
+        return tuple(number for (number,) in found)
 
 
+def ranges_in_use(database: Database) -> list[tuple[str, str, int]]:
+    """Name, bounds and rows of each range; the tables that are in use alone have a name like theirs."""
+    with database.connect() as connection:
+        found = connection.execute(
+            "SELECT relname, pg_get_expr(relpartbound, oid) FROM pg_class WHERE relkind = 'r'"
+            " AND (relname ~ '^price_[0-9]' OR relname ~ '^price_rebuilt') ORDER BY 1"
+        ).fetchall()
+        return [(*one, connection.execute(f"SELECT count(*) FROM {one[0]}").fetchone()[0]) for one in found]
+
+
+BOTH = pytest.mark.parametrize("table", [PRICE, SECOND_PRICE], ids=["in ranges", "as one"])
+
+
+@BOTH
 @pytest.mark.parametrize("seed", range(4))
 def test_it_gives_what_a_change_in_place_gives(
-    new_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch, seed: int
+    new_database: Callable[[], Database], monkeypatch: pytest.MonkeyPatch, seed: int, table: Table
 ) -> None:
     results = []
     for share in (ALWAYS, NEVER, None):
@@ -89,11 +108,11 @@ def test_it_gives_what_a_change_in_place_gives(
             monkeypatch.setattr(writing, "BULK_ROWS", 10**9)
         else:
             monkeypatch.setattr(writing, "REBUILT_SHARE", share)
-        outcomes = [write(database, offer(10 * seed).rows)]
-        before = table_number(database)
-        outcomes += [write(database, offer(10 * seed + number).rows) for number in (1, 2)]
-        assert (table_number(database) != before) == (share == ALWAYS)
-        results.append((outcomes, contents(database)))
+        outcomes = [write(database, offer(10 * seed).rows, table=table)]
+        before = table_number(database, table.name)
+        outcomes += [write(database, offer(10 * seed + number).rows, table=table) for number in (1, 2)]
+        assert (table_number(database, table.name) != before) == (share == ALWAYS)
+        results.append((outcomes, contents(database, table)))
     for outcomes, tables in results[1:]:
         assert outcomes == results[0][0]
         for name, rows in tables.items():
@@ -210,26 +229,28 @@ SELECT 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid), indispr
     indisvalid::text, indisclustered::text, obj_description(indexrelid) FROM pg_index WHERE indrelid = 'price'::regclass
 UNION ALL
 SELECT 'any', relname, relkind::text, '', '', '', '', '' FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace
+    WHERE relnamespace = 'public'::regnamespace AND NOT relispartition
 ORDER BY 1, 2
 """
 
 
-def test_the_catalog_stays_as_it_was(database: Database) -> None:
-    write(database, offer(1).rows)
+@BOTH
+def test_the_catalog_stays_as_it_was(database: Database, table: Table) -> None:
+    write(database, offer(1).rows, table=table)
+    catalog = CATALOG.replace("'price'", f"'{table.name}'")
     with database.connect() as connection:
         connection.execute("DROP ROLE IF EXISTS fintech_reader")
         connection.execute("CREATE ROLE fintech_reader")
-        connection.execute("GRANT SELECT ON price TO fintech_reader WITH GRANT OPTION")
-        connection.execute("GRANT SELECT ON price TO PUBLIC")
-        connection.execute("REVOKE TRIGGER ON price FROM CURRENT_USER")
+        connection.execute(f"GRANT SELECT ON {table.name} TO fintech_reader WITH GRANT OPTION")
+        connection.execute(f"GRANT SELECT ON {table.name} TO PUBLIC")
+        connection.execute(f"REVOKE TRIGGER ON {table.name} FROM CURRENT_USER")
         connection.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT UPDATE ON TABLES TO fintech_reader")
-        before = connection.execute(CATALOG).fetchall()
-    number = table_number(database)
-    write(database, offer(2).rows)
-    assert table_number(database) != number
+        before = connection.execute(catalog).fetchall()
+    number = table_number(database, table.name)
+    write(database, offer(2).rows, table=table)
+    assert table_number(database, table.name) != number
     with database.connect() as connection:
-        after = connection.execute(CATALOG).fetchall()
+        after = connection.execute(catalog).fetchall()
         connection.execute("DROP OWNED BY fintech_reader")
         connection.execute("DROP ROLE fintech_reader")
     assert after == before
@@ -239,24 +260,39 @@ def test_the_catalog_stays_as_it_was(database: Database) -> None:
 @pytest.mark.parametrize(
     "belonging",
     [
-        "CREATE VIEW closes AS SELECT close FROM price",
+        "CREATE VIEW closes AS SELECT close FROM second_price",
+        "CREATE FUNCTION closing(second_price) RETURNS float8 LANGUAGE sql RETURN $1.close",
+        "ALTER TABLE second_price SET (fillfactor = 90)",
         "CREATE INDEX ON price (session)",
+        "CREATE INDEX ON price_1 (session)",
         "CREATE TABLE note (id int4, day date, FOREIGN KEY (id, day) REFERENCES price)",
-        "ALTER TABLE price SET (fillfactor = 90)",
-        "CREATE FUNCTION closing(price) RETURNS float8 LANGUAGE sql RETURN $1.close",
+        "ALTER TABLE price_1 SET (fillfactor = 90)",
+        "CREATE VIEW closes AS SELECT close FROM price_1",
         "GRANT SELECT (close) ON price TO PUBLIC",
         "CREATE STATISTICS together ON open, close FROM price",
     ],
-    ids=["view", "index", "foreign key", "option", "function of rows", "grant of a column", "statistics"],
 )
 def test_what_it_cannot_take_over_is_kept_by_a_change_in_place(database: Database, belonging: str) -> None:
-    write(database, offer(1).rows)
+    table = SECOND_PRICE if "second_price" in belonging else PRICE
+    write(database, offer(1).rows, table=table)
     with database.connect() as connection:
         connection.execute(belonging)
-    number = table_number(database)
-    assert write(database, offer(2, left_out=0.0).rows).written > 0
-    assert table_number(database) == number
-    assert len(contents(database)["price"]) == len(DAYS) * INSTRUMENTS
+    number = table_number(database, table.name)
+    assert write(database, offer(2, left_out=0.0).rows, table=table).written > 0
+    assert table_number(database, table.name) == number
+    assert len(contents(database, table)[table.name]) == len(DAYS) * INSTRUMENTS
+
+
+def test_what_refers_to_a_table_in_ranges_stays(database: Database) -> None:
+    write(database, offer(1).rows)
+    with database.connect() as connection:
+        connection.execute("CREATE VIEW closes AS SELECT instrument_id, session, close FROM price")
+        connection.execute("CREATE FUNCTION closing(price) RETURNS float8 LANGUAGE sql RETURN $1.close")
+    assert write(database, offer(2).rows).built_anew
+    rows = contents(database)["price"]
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM closes").fetchone() == (len(rows),)
+        assert connection.execute("SELECT closing(p) = close FROM price AS p LIMIT 1").fetchone() == (True,)
 
 
 def test_part_of_a_table_is_changed_in_place(database: Database) -> None:
@@ -278,17 +314,27 @@ def failing(message: str) -> Callable[..., None]:
     return fail
 
 
-@pytest.mark.parametrize("step", ["_build", "_keep", "_read_deleted", "_hand_over", "_rebuilt"])
-def test_a_failure_leaves_the_table_in_use(database: Database, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    write(database, offer(1).rows)
-    before, number = contents(database), table_number(database)
+@pytest.mark.parametrize(
+    ("table", "module", "step"),
+    [
+        *((SECOND_PRICE, rebuilding, step) for step in ("_build", "_keep", "_read_deleted", "_hand_over", "_rebuilt")),
+        *((PRICE, rebuilding, step) for step in ("_keep", "_read_deleted", "_take_alone", "take_over", "_rebuilt")),
+        *((PRICE, ranges, step) for step in ("_fill", "_finish")),
+    ],
+)
+def test_a_failure_leaves_the_table_in_use(
+    database: Database, monkeypatch: pytest.MonkeyPatch, table: Table, module: ModuleType, step: str
+) -> None:
+    write(database, offer(1).rows, table=table)
+    before, number = contents(database, table), table_number(database, table.name)
     with monkeypatch.context() as patched:
-        patched.setattr(rebuilding, step, failing(step))
+        patched.setattr(module, step, failing(step))
         with pytest.raises(RuntimeError, match=step):
-            write(database, offer(2).rows)
-    assert (contents(database), table_number(database)) == (before, number)
-    assert write(database, offer(2).rows).written > 0
-    assert len(contents(database)["price"]) == len(offer(2).close)
+            write(database, offer(2).rows, table=table)
+    assert (contents(database, table), table_number(database, table.name)) == (before, number)
+    assert not any("rebuilt" in name for name, _, _ in ranges_in_use(database))
+    assert write(database, offer(2).rows, table=table).written > 0
+    assert len(contents(database, table)[table.name]) == len(offer(2).close)
 
 
 def test_a_reader_that_holds_on_is_not_waited_for(database: Database) -> None:
@@ -301,6 +347,7 @@ def test_a_reader_that_holds_on_is_not_waited_for(database: Database) -> None:
         assert write(database, offer(2).rows).written > 0
         assert reader.execute("SELECT count(*), sum(close) FROM price").fetchone() == seen
     assert table_number(database) == number
+    assert not any("rebuilt" in name for name, _, _ in ranges_in_use(database))
     assert len(contents(database)["price"]) == len(offer(2).close)
 
 

@@ -38,7 +38,7 @@ def test_the_record_is_of_a_revision_and_of_every_table() -> None:
         ("ALTER TABLE idempotent_request ALTER state DROP DEFAULT", "state has a default and now demanded"),
         ("ALTER TABLE price ADD COLUMN venue text NOT NULL", "price.venue is new and demanded"),
         ("ALTER TABLE price ADD CHECK (close > 1)", "price now demands CHECK"),
-        ("ALTER TABLE price ADD UNIQUE (session)", "price now demands UNIQUE (session)"),
+        ("ALTER TABLE price ADD UNIQUE (instrument_id)", "price now demands UNIQUE (instrument_id)"),
         ("ALTER TABLE app_user DROP CONSTRAINT app_user_email_key", "app_user no longer has UNIQUE (email)"),
         ("REVOKE DELETE ON portfolio FROM fintech_api", "portfolio: DELETE is not granted"),
     ],

@@ -171,7 +171,7 @@ def test_rows_that_changed_without_their_texts_are_not_hidden(priced: Database, 
 def test_what_is_rolled_back_changes_no_text(priced: Database) -> None:
     before = series(priced)
     with priced.connect() as connection:
-        write = Write(connection, 99, "prices")
+        write = Write(priced, connection, 99, "prices")
         replace_prices(write, bars(close=11.0), MONTHS)
         assert bring_up_to_date(write, PRICES_KIND) > 0
         connection.rollback()

@@ -21,6 +21,16 @@ EXEMPT: Mapping[str, Mapping[str, str]] = {
             " cannot be given another policy by it"
         ),
     },
+    "0024": dict.fromkeys(
+        (
+            "ALTER TABLE price RENAME TO price_1",
+            "ALTER INDEX price_pkey RENAME TO price_1_pkey",
+            "DO $$ DECLARE known pg_class",
+            "ALTER TABLE price ATTACH PARTITION price_1",
+        ),
+        "the next statements make a table of the same name, columns, key and rights, whose only range is the one"
+        " that was in use; code of before reads and loads it as it did, and rebuilds it in place, since it has ranges",
+    ),
 }
 """Revision → beginning of a statement that is refused → why code of the release before lives with it."""
 
