@@ -62,6 +62,8 @@ class Produced:
         What is done in the same transaction once the rows are written.
     checks_after_write
         Further checks, of what is stored once the rows are written, in the same transaction; none may block.
+    metadata_after_write
+        Further figures for the asset page, of what is stored then.
     """
 
     rows: Columns
@@ -70,6 +72,7 @@ class Produced:
     empty_because: str = "no input in this month"
     after_write: Callable[[WriteOutcome], None] | None = None
     checks_after_write: Callable[[], Sequence[CheckOutcome]] = tuple
+    metadata_after_write: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +257,7 @@ def _page(
         **({"table_built_anew": True} if outcome.built_anew else {}),
         **({"notice": dg.MetadataValue.md("  \n".join(notices))} if notices else {}),
         **produced.metadata,
+        **produced.metadata_after_write(),
     }
 
 

@@ -47,10 +47,9 @@ def probability_forecast(write: Write, months: MonthRange) -> Produced:
     span = months.rows_of(closes.sessions)
     rows = range(span.start, span.stop)
     parts = (probability_columns(model, closes, ids, rows) for model in PROBABILITY_MODELS if len(rows))
-    carried = closes.carried()
     return Produced(
         concatenated(PROBABILITY_FORECAST, parts),
-        checks=(check_inputs(carried[1:] / carried[:-1] - 1.0),),
+        checks=(check_inputs(closes.returns()),),
         empty_because="no instrument has a price in this month",
     )
 

@@ -67,6 +67,12 @@ def scored_months(write: Write) -> dict[str, tuple[str, ScoredMonths]]:
     return {f"{name} {kind} {horizon}": (kind, _months(made)) for (name, kind, horizon), made in found.items()}
 
 
+def scores_of(write: Write, model: str) -> Scored:
+    """Scores of one model by kind and horizon."""
+    found = read_monthly_losses(write.connection, ScoreFilter(model=model))
+    return {(kind, horizon): _months(made) for (_, kind, horizon), made in found.items()}
+
+
 def _new_model(target: Target, table: Table, model: AnyModel, scored: Scored) -> NewModel:
     ends = max((made.months[-1] for made in scored.values()), default=None)
     relative = None

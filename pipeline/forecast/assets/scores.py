@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 
 from pipeline.base.types import DateArray, FloatArray, MonthRange
+from pipeline.forecast.assets.champions_page import champions_page
 from pipeline.forecast.assets.drift_checks import SCORE_DRIFT, check_scores
 from pipeline.forecast.assets.probability_scores import probability_score_columns
 from pipeline.forecast.assets.registering import register_models, scored_months
@@ -92,6 +93,7 @@ def forecast_scores(write: Write, months: MonthRange) -> Produced:
         empty_because="no forecast's horizon ended in this month",
         after_write=lambda _: register_models(write),
         checks_after_write=lambda: (check_scores(scored_months(write)),),
+        metadata_after_write=lambda: champions_page(write),
     )
 
 

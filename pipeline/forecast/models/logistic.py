@@ -122,22 +122,29 @@ class Logistic:
         shape = (len(rows), closes.close.shape[1])
         positive, quintiles = np.full(shape, np.nan), np.full((*shape, QUINTILES), np.nan)
         fitted = np.arange(rows.start, rows.stop)
-        unfitted = np.ones((len(rows), 1), dtype=np.bool_)
+        few, failed = np.ones((len(rows), 1), dtype=np.bool_), np.zeros((len(rows), 1), dtype=np.bool_)
         for refit, span in spans_of(closes, rows):
-            fits = self.fit(training, refit)
-            fitted[span.start - rows.start : span.stop - rows.start] = refit
-            if fits is not None:
-                made = slice(span.start - rows.start, span.stop - rows.start)
-                unfitted[made] = False
+            fits, made = self.fit(training, refit), slice(span.start - rows.start, span.stop - rows.start)
+            fitted[made], few[made] = refit, False
+            if fits is None:
+                few[made] = not self._has_enough(training, training.usable(), refit)
+                failed[made] = ~few[made]
+            else:
                 positive[made], quintiles[made] = _predicted(training, fits, closes.priced(), span)
-        return Probabilities(positive, quintiles, self._reasons(closes, training, rows, unfitted), fitted)
+        return Probabilities(positive, quintiles, self._reasons(closes, training, rows, (few, failed)), fitted)
+
+    def _has_enough(self, training: Training, usable: BoolArray, refit: int) -> bool:
+        """Whether enough sessions, and some with a rank, had a complete return at a row."""
+        complete = slice(max(refit - HORIZON_SESSIONS + 1, 0))
+        ranked = usable[complete] & (training.quintiles[complete] != NO_QUINTILE)
+        return int(usable[complete].any(axis=1).sum()) >= self.minimum_sessions and bool(ranked.any())
 
     def fit(self, training: Training, refit: int) -> tuple[Softmax, Softmax] | None:
         """Direction and rank on every return that was complete at a row; None for too few, or where a fit fails."""
         last = refit - HORIZON_SESSIONS
         picked = np.arange(last, -1, -self.stride_sessions)[::-1]
         usable = training.usable()
-        if usable[: max(last + 1, 0)].any(axis=1).sum() < self.minimum_sessions:
+        if not self._has_enough(training, usable, refit):
             return None
         chosen = usable[picked]
         up = (training.ahead[picked][chosen] > 0.0).astype(np.int64)
@@ -156,7 +163,7 @@ class Logistic:
         return None if rank is None else (direction, rank)
 
     def _reasons(
-        self, closes: Closes, training: Training, rows: range, unfitted: BoolArray
+        self, closes: Closes, training: Training, rows: range, unfitted: tuple[BoolArray, BoolArray]
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.bytes_]]:
         span = slice(rows.start, rows.stop)
         priced = closes.priced()[span]
@@ -164,8 +171,9 @@ class Logistic:
             b"no_price": ~priced,
             b"fewer_than_252_returns_or_constant": np.isnan(training.features[span]).any(axis=2),
             f"fewer_than_{Frequency().minimum_returns}_past_returns".encode(): np.isnan(training.frequency[span]),
-            b"not_enough_sessions_for_a_fit": unfitted,
+            b"not_enough_sessions_for_a_fit": unfitted[0],
             f"fewer_than_{FEWEST_RANKED}_instruments".encode(): priced.sum(axis=1, keepdims=True) < FEWEST_RANKED,
+            b"fit_did_not_converge": unfitted[1],
         }
         return reasons_of(priced.shape, why)
 

@@ -66,6 +66,11 @@ class Closes:
         last = self.last_row()
         return np.where(last >= 0, np.take_along_axis(self.close, np.maximum(last, 0), axis=0), np.nan)
 
+    def returns(self) -> FloatArray:
+        """(t-1, n) return from the price before into each session; NaN where an instrument has none."""
+        carried = self.carried()
+        return np.where(self.priced()[1:], carried[1:] / carried[:-1] - 1.0, np.nan)
+
     def refits(self) -> IntArray:
         """Rows of the first session of every calendar year but the first."""
         years = self.sessions.astype("datetime64[Y]")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from pipeline.forecast.models.scores import (
     realised_variance,
     returns_over,
 )
+from pipeline.orchestration.asset_page import INLINE_MARKDOWN_LIMIT
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.forecast_models import read_champions, read_models
 from pipeline.store.instruments import read_instrument
@@ -49,7 +52,20 @@ def scored(platform: Platform) -> Platform:
     result = platform.materialize("forecast", ["forecast_scores"], PRICED)
     page = result.asset_materializations_for_node("forecast_scores")[-1].metadata
     assert "mean loss har 21 variance" in page["trend"].value or "har" in page["trend"].value
+    the_page_shows_the_champions(page)
     return platform
+
+
+def the_page_shows_the_champions(page: Mapping[str, Any]) -> None:
+    for horizon in (1, 5):
+        shown = page[f"calibration_{horizon}d"].value
+        assert "data:image/svg+xml;base64," in shown
+        assert f", {horizon} session" in shown
+        assert len(shown) < INLINE_MARKDOWN_LIMIT
+    rows = page["loss_over_naive_by_market"].value.splitlines()
+    assert rows[0] == "| champion | sessions | calm | usual | stormy |"
+    assert len(rows) == 2 + 3 + 2 * 2  # the variance at three horizons, two quantiles at two
+    assert all("–" not in row for row in rows[2:])
 
 
 def stored(platform: Platform, where: str = "true") -> list[tuple]:

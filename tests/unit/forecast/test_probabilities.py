@@ -132,6 +132,14 @@ def test_the_constant_is_the_past_frequency_between_an_own_and_all() -> None:
     assert (made.quintiles == 0.2).all()
 
 
+def test_an_instrument_without_a_price_has_no_return() -> None:
+    close = np.array([[1.0, np.nan], [2.0, 4.0], [np.nan, 5.0], [3.0, np.nan], [np.nan, np.nan]])
+    nan = np.nan
+    assert closes(close).returns() == pytest.approx(
+        np.array([[1.0, nan], [nan, 0.25], [0.5, nan], [nan, nan]]), nan_ok=True
+    )
+
+
 def test_returns_ahead_end_when_the_horizon_does() -> None:
     close = np.full((40, 2), 100.0)
     close[21, 0], close[22:, 0] = 110.0, np.nan
