@@ -6,9 +6,12 @@ import sys
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import load_settings
-from serving.observability.log_lines import write_json_lines
-from serving.services import SERVICES, service_named
-from serving.workers import serve
+from serving.importing import uncollected
+
+with uncollected():
+    from serving.observability.log_lines import write_json_lines
+    from serving.services import SERVICES, service_named
+    from serving.workers import serve
 
 
 def main(names: list[str]) -> int:

@@ -174,9 +174,7 @@ class Connections:
         try:
             with step("postgres"), pool.connection() as connection:
                 connection.show_rows_of(access_of(self.caller))
-                connection.autocommit = autocommit
-                connection.read_only = read_only
-                connection.isolation_level = isolation
+                _set(connection, isolation, read_only=read_only, autocommit=autocommit)
                 yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise self._unavailable(pool, error) from error
@@ -228,6 +226,16 @@ def _pool(url: str, pulse: Pulse, size: int, kept: int) -> _Pool:
             "application_name": "fintech-serving",
         },
     )
+
+
+def _set(connection: WatchedConnection, isolation: IsolationLevel | None, *, read_only: bool, autocommit: bool) -> None:
+    """Say how transactions begin, unless the last request has said so: psycopg takes a lock and a wait for each."""
+    if connection.autocommit != autocommit:
+        connection.autocommit = autocommit
+    if connection.read_only != read_only:
+        connection.read_only = read_only
+    if connection.isolation_level != isolation:
+        connection.isolation_level = isolation
 
 
 def _check(connection: WatchedConnection) -> None:

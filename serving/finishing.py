@@ -1,7 +1,7 @@
 """What happens to every answer between its route and its caller.
 
-A route gives records and a notice. Here a collection gets its format, each answer what is told of its data, and a page
-the address of the next one, so that routes need no word about it.
+A route gives records, a notice, and what only it can warn of. Here a collection gets its format, each answer what is
+told of its data, and a page the address of the next one, so that routes need no word about it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from starlette.concurrency import run_in_threadpool
 
 from pipeline.base.errors import DatabaseError
 from pipeline.base.flags import Flag
-from pipeline.store.served_series import ServedSeries
 from serving.answers import Collection, Resource, Row, WarningOut
 from serving.answers.formats import MEDIA_TYPES, Format, format_for
 from serving.answers.tables import encoded
 from serving.inputs import TableQuery, WindowQuery
 from serving.signatures import signature_of, types_of, with_parameters
 from serving.staleness import Standing, Standings, now
-from serving.stored_series import stored_series_of, written_around
+from serving.stored_series import HeldSeries, stored_series_of, written_around
 
 TOLD = "X-Answer-Metadata"
 """Header of a table with what the JSON says beside its rows, as ASCII JSON."""
@@ -131,12 +130,13 @@ def _finished(answer: Any, asked: TableQuery | None, wanted: Format, request: Re
     if not isinstance(answer, Collection | Resource):
         return answer
     told = _told(answer, asked, request)
+    told["warnings"] = [*told["warnings"], *answer.warnings]
     if isinstance(answer, Resource):
         return answer.model_copy(update=told)
     told["next_cursor"] = answer.next_cursor
     response.headers.update(_link(request, answer.next_cursor))
     rows: object = answer.data
-    if isinstance(rows, ServedSeries):
+    if isinstance(rows, HeldSeries):
         return written_around(rows, _without_rows(answer, told))
     if wanted == "json":
         beside = {name: getattr(answer, name) for name in type(answer).model_fields if name not in told}
@@ -192,7 +192,7 @@ def _standing(answer: Collection[Any] | Resource, row: type[BaseModel], state: A
 def _newest(answer: Collection[Any]) -> date | None:
     """Session of the last row; None if there is no row, or none that has a session."""
     rows: object = answer.data
-    if isinstance(rows, ServedSeries):
+    if isinstance(rows, HeldSeries):
         return rows.last_session
     return next((_session(row) for row in answer.data[-1:]), None)
 

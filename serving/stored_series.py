@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 from fastapi import Response
 from psycopg import Connection
 
-from pipeline.store.served_series import ServedSeries
+from pipeline.store.served_series import ServedSeries, YearText
 from serving.answers import Collection
 from serving.caching.conditional import entity_tag
 from serving.inputs import TableQuery, WindowQuery
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-Read = Callable[[Connection, str, str, int, Mapping[bytes, bytes]], ServedSeries | None]
+Read = Callable[[Connection, str, str, int, Mapping[bytes, YearText]], ServedSeries | None]
 """Of a resource, a subject, most rows and the texts that are held; None if they have to be read as rows."""
 
 HELD_BYTES = 32 << 20
@@ -36,8 +36,54 @@ _OPENING = b'{"data":['
 """Of every collection: the rows come first."""
 
 
+class HeldSeries:
+    """A series as it was answered last.
+
+    The texts are parts of that answer, so that they take their room once.
+    """
+
+    def __init__(self, series: ServedSeries) -> None:
+        self.digests = series.digests
+        self.last_session = series.last_session
+        self.texts: Mapping[bytes, YearText] = dict(zip(series.digests, series.bodies, strict=True))
+        self.size = sum(map(len, series.bodies))
+        self._digest = series.digest
+        self._answered = (b"", b"", "")
+
+    def answered(self, beside: bytes) -> tuple[bytes, str]:
+        """The whole answer and its validator, which needs no look at the rows; the same bytes as long as they last.
+
+        Parameters
+        ----------
+        beside
+            The answer as JSON, without rows.
+        """
+        last_beside, body, tag = self._answered
+        if beside != last_beside:
+            body, tag = self._body(beside), entity_tag(beside + self._digest).decode()
+            self.texts = self._parts(body)
+            self._answered = (beside, body, tag)
+        return body, tag
+
+    def _body(self, beside: bytes) -> bytes:
+        assert beside.startswith(_OPENING)
+        texts = self.texts
+        with_commas = chain.from_iterable((b",", texts[digest]) for digest in self.digests)
+        next(with_commas)
+        return b"".join([_OPENING, *with_commas, beside[len(_OPENING) :]])
+
+    def _parts(self, body: bytes) -> dict[bytes, YearText]:
+        found: dict[bytes, YearText] = {}
+        whole, begin = memoryview(body), len(_OPENING)
+        for digest in self.digests:
+            end = begin + len(self.texts[digest])
+            found[digest] = whole[begin:end]
+            begin = end + len(b",")
+        return found
+
+
 class HeldTexts:
-    """The texts of the series that were asked for last, so that Postgres sends a text once.
+    """The series that were asked for last, so that Postgres sends a text once.
 
     It is asked each time which texts make up a series, and told by their digests which of them are here. After a new
     session that is all of them but the year's.
@@ -51,29 +97,26 @@ class HeldTexts:
     def __init__(self, most_bytes: int = HELD_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._texts: OrderedDict[tuple[str, str], Mapping[bytes, bytes]] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], HeldSeries] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, resource: str, subject: str) -> Mapping[bytes, bytes]:
+    def of(self, resource: str, subject: str) -> Mapping[bytes, YearText]:
         """Digest → text of a series."""
-        return self._texts.get((resource, subject), {})
+        held = self._held.get((resource, subject))
+        return held.texts if held is not None else {}
 
-    def keep(self, resource: str, subject: str, series: ServedSeries) -> None:
-        """Hold the texts of a series instead of what was held of it; those not asked for longest make room."""
-        texts = dict(zip(series.digests, series.bodies, strict=True))
+    def keep(self, resource: str, subject: str, series: ServedSeries) -> HeldSeries:
+        """Hold a series instead of what was held of it; those not asked for longest make room."""
         with self._lock:
-            self._drop((resource, subject))
-            self._texts[resource, subject] = texts
-            self._bytes += _size(texts)
+            held = self._held.pop((resource, subject), None)
+            self._bytes -= held.size if held is not None else 0
+            if held is None or held.digests != series.digests:
+                held = HeldSeries(series)
+            self._held[resource, subject] = held
+            self._bytes += held.size
             while self._bytes > self._most_bytes:
-                self._drop(next(iter(self._texts)))
-
-    def _drop(self, name: tuple[str, str]) -> None:
-        self._bytes -= _size(self._texts.pop(name, {}))
-
-
-def _size(texts: Mapping[bytes, bytes]) -> int:
-    return sum(map(len, texts.values()))
+                self._bytes -= self._held.popitem(last=False)[1].size
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +157,8 @@ class StoredSeries:
             found = self.read(connection, self.resource, subject, query.limit, texts.of(self.resource, subject))
             if found is None:
                 return None
-            texts.keep(self.resource, subject, found)
-            given: dict[str, Any] = {"data": found, "notice": database.notice(connection), "next_cursor": None}
+            held = texts.keep(self.resource, subject, found)
+            given: dict[str, Any] = {"data": held, "notice": database.notice(connection), "next_cursor": None}
             return self.answer.model_construct(**given)
 
 
@@ -140,18 +183,13 @@ def _is_of_everything(query: TableQuery) -> bool:
     return isinstance(query, WindowQuery) and query.limit >= HEAVY_ROWS and query.model_fields_set <= _UNFILTERED
 
 
-def written_around(series: ServedSeries, told: Collection[Any]) -> Response:
-    """The answer as JSON, with a validator that needs no look at the rows.
+def written_around(series: HeldSeries, told: Collection[Any]) -> Response:
+    """The answer as JSON.
 
     Parameters
     ----------
     told
         The answer without its rows.
     """
-    beside = told.__pydantic_serializer__.to_json(told)
-    assert beside.startswith(_OPENING)
-    with_commas = chain.from_iterable((b",", body) for body in series.bodies)
-    next(with_commas)
-    body = b"".join([_OPENING, *with_commas, beside[len(_OPENING) :]])
-    tag = entity_tag(beside + series.digest)
-    return Response(body, media_type="application/json", headers={"ETag": tag.decode()})
+    body, tag = series.answered(told.__pydantic_serializer__.to_json(told))
+    return Response(body, media_type="application/json", headers={"ETag": tag})

@@ -38,6 +38,10 @@ SERVED_YEAR = Table(
 )
 
 
+YearText = bytes | memoryview
+"""JSON of the rows of a year; of one that is held it may be a part of a longer text."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServedSeries:
     """All rows of a series, oldest first.
@@ -52,7 +56,7 @@ class ServedSeries:
         Of the newest row.
     """
 
-    bodies: tuple[bytes, ...]
+    bodies: tuple[YearText, ...]
     digests: tuple[bytes, ...]
     last_session: date
 
@@ -68,7 +72,7 @@ def digest_of(body: bytes) -> bytes:
 
 
 def read_series_of_instrument(
-    connection: Connection, resource: str, reference: str, most_rows: int, held: Mapping[bytes, bytes]
+    connection: Connection, resource: str, reference: str, most_rows: int, held: Mapping[bytes, YearText]
 ) -> ServedSeries | None:
     """The series of an instrument by one statement, so that it is of one moment.
 
@@ -93,7 +97,7 @@ def read_series_of_instrument(
 
 
 def read_series_of_name(
-    connection: Connection, resource: str, name: str, most_rows: int, held: Mapping[bytes, bytes]
+    connection: Connection, resource: str, name: str, most_rows: int, held: Mapping[bytes, YearText]
 ) -> ServedSeries | None:
     """As `read_series_of_instrument`, of a series whose subject is a name."""
     values = {"resource": resource, "name": name, "most": most_rows}
@@ -101,7 +105,7 @@ def read_series_of_name(
 
 
 def _read(
-    connection: Connection, subject: str, values: Mapping[str, object], held: Mapping[bytes, bytes]
+    connection: Connection, subject: str, values: Mapping[str, object], held: Mapping[bytes, YearText]
 ) -> ServedSeries | None:
     with connection.cursor(binary=True) as cursor:
         found = cursor.execute(_reading(subject), {**values, "held": _array_of(held)}).fetchall()

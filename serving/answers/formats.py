@@ -15,6 +15,9 @@ MEDIA_TYPES: Mapping[Format, str] = {
 }
 """In the order of preference where a caller likes several as much."""
 
+_COMMON = frozenset({"", "*/*", MEDIA_TYPES["json"]})
+"""What nearly every caller sends, so that it need not be read each time."""
+
 
 def format_for(accept: Iterable[str]) -> Format | None:
     """The format that a caller likes best; None if none is acceptable.
@@ -24,7 +27,10 @@ def format_for(accept: Iterable[str]) -> Format | None:
     accept
         The headers of that name; without any everything is acceptable.
     """
-    ranges = _ranges(",".join(accept))
+    asked = ",".join(accept)
+    if asked in _COMMON:
+        return "json"
+    ranges = _ranges(asked)
     if not ranges:
         return "json"
     liked: dict[Format, float] = {name: _quality(media_type, ranges) for name, media_type in MEDIA_TYPES.items()}

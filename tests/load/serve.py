@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 """With a program that should have ended, or a server that should be up."""
 
 ROUNDS = 5
-_PROGRAM = "import sys, time; t = time.process_time(); import serving.app; "
+_PROGRAM = "import sys, time; t = time.process_time(); import serving.__main__; "
 _PROGRAM += "print(time.process_time() - t, sum(name.partition('.')[0] == 'dagster' for name in sys.modules))"
 
 CONNECTIONS = 100
