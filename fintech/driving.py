@@ -43,7 +43,7 @@ def run_locations(driver: Driver, display: Display, plan: Plan, compiler: AheadC
         total_work = driver.tally.work + sum(run.work for run in ahead)
         for planned in expected[location]:
             if location != SOURCE_LOCATION:
-                compiler.wait()
+                compiler.wait(location)
             display.begin(f"{location}: {', '.join(planned.assets)}", total, total_work)
             driver.run(planned)
 

@@ -50,11 +50,15 @@ def use_compiled_code_folder(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether everything that a run calls was compiled into the folder."""
-    return (folder / COMPLETE).exists()
+def is_complete(folder: Path, location: str | None = None) -> bool:
+    """Whether everything that a run calls, or its part in one location, was compiled into the folder."""
+    return (folder / COMPLETE).exists() or (location is not None and _mark(folder, location).exists())
 
 
-def mark_complete(folder: Path) -> None:
+def mark_complete(folder: Path, location: str | None = None) -> None:
     """Say so."""
-    (folder / COMPLETE).touch()
+    _mark(folder, location).touch()
+
+
+def _mark(folder: Path, location: str | None) -> Path:
+    return folder / (COMPLETE if location is None else f"{COMPLETE}-{location}")

@@ -241,7 +241,7 @@ def climb_python(x: FloatArray, law: FloatArray) -> tuple[float, bool]:
     """
     before = initial_variance(x)
     slope, curvature, nothing = np.zeros(SIZE), np.zeros((SIZE, SIZE)), np.zeros((0, 0))
-    ahead, ahead_slope, step = np.zeros(SIZE), np.zeros(SIZE), np.zeros(SIZE)
+    ahead, ahead_slope, step, change = np.zeros(SIZE), np.zeros(SIZE), np.zeros(SIZE), np.zeros(SIZE)
     is_free = np.ones(SIZE, dtype=np.bool_)
     best = likelihood(x, law, before, slope, curvature)
     is_fresh = True
@@ -272,9 +272,11 @@ def climb_python(x: FloatArray, law: FloatArray) -> tuple[float, bool]:
             is_fresh = True
             continue
         is_fresh = False
-        _learned(curvature, ahead - law, slope - ahead_slope)
-        law[:] = ahead
-        slope[:] = ahead_slope
+        # Loops: numba compiles what checks the shapes of whole arrays for two seconds.
+        for i in range(SIZE):
+            step[i], change[i] = ahead[i] - law[i], slope[i] - ahead_slope[i]
+            law[i], slope[i] = ahead[i], ahead_slope[i]
+        _learned(curvature, step, change)
         best = found
     return best, False
 
