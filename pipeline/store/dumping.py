@@ -91,12 +91,12 @@ def held_moment(database: Database) -> Iterator[tuple[Connection, Moment]]:
 
 
 def sum_tables(connection: Connection) -> dict[str, TableSum]:
-    """Rows and sum of every table, by schema and name, as the transaction sees them."""
+    """Rows and sum of every table, by schema and name, as the transaction sees them; ranges count as their table."""
     connection.execute(_TEXT_OF_VALUES)
     names = connection.execute(
         """
         SELECT nspname, relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS n ON n.oid = relnamespace
-        WHERE relkind IN ('r', 'm') AND relpersistence = 'p'
+        WHERE relkind IN ('r', 'p', 'm') AND NOT relispartition AND relpersistence = 'p'
             AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%'
         ORDER BY nspname, relname
         """
