@@ -17,6 +17,8 @@ from numba import types
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
+from pipeline.simulation.models.vectors import emit_constant, emit_fused
+
 SingleArray: TypeAlias = NDArray[np.float32]
 Number = TypeVar("Number", float, np.float32)
 
@@ -32,7 +34,11 @@ _MANTISSA_BITS = np.uint32(23)
 _BITS_OF_ROOT_OF_HALF = 0x3F3504F3
 _L0, _L1, _L2, _L3 = (np.float32(value) for value in (0.99999994, -0.500003636, 0.333350599, -0.249699086))
 _L4, _L5, _L6, _L7 = (np.float32(value) for value in (0.199001655, -0.172508299, 0.162225783, -0.101068906))
-_C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1.0 / math.factorial(power)) for power in range(2, 8))
+_POWERS = 8
+"""Of Taylor's series: those below."""
+
+SMALL_SQUARE = 0.34**2
+"""Of a number below ½ log 2."""
 
 
 def _emit_fused(_typing: Any, a: Any, _b: Any, _c: Any) -> Any:
@@ -46,19 +52,46 @@ fused = cast("Callable[[Number, Number, Number], Number]", intrinsic(_emit_fused
 """a · b + c of numbers of one precision, rounded once; in compiled code only."""
 
 
-def _emit_power(_typing: Any, _shifted: Any) -> Any:
-    """The bits of a number to which the rounder was added, as an exponent."""
+def emit_growth_less_one(builder: Any, x: Any) -> Any:
+    """Code for `growth_less_one` of a number, or of each of a vector."""
+    shifted = emit_fused(builder, x, emit_constant(x.type, _LOG2_E), emit_constant(x.type, _ROUNDER))
+    whole = builder.fsub(shifted, emit_constant(x.type, _ROUNDER))
+    r = emit_fused(builder, whole, emit_constant(x.type, -_LOG_2), x)
+    r = emit_fused(builder, whole, emit_constant(x.type, -_LOG_2_REST), r)
+    scale = _emit_power(builder, shifted)
+    rest = emit_small_growth_less_one(builder, r, builder.fmul(r, r))
+    return emit_fused(builder, scale, rest, builder.fsub(scale, emit_constant(x.type, 1.0)))
 
+
+def emit_small_growth_less_one(builder: Any, r: Any, square: Any) -> Any:
+    """The same, to the last bit, of numbers whose square is below `SMALL_SQUARE`, by which k is 0."""
+    series = emit_constant(r.type, 1.0 / math.factorial(_POWERS - 1))
+    for power in range(_POWERS - 2, 1, -1):
+        series = emit_fused(builder, r, series, emit_constant(r.type, 1.0 / math.factorial(power)))
+    return emit_fused(builder, square, series, r)
+
+
+def _emit_power(builder: Any, shifted: Any) -> Any:
+    """2ᵏ of k plus the rounder, whose bits become an exponent."""
+    words: Any = ir.IntType(32)
+    if isinstance(shifted.type, ir.VectorType):
+        words = ir.VectorType(words, shifted.type.count)
+    bits = builder.add(builder.bitcast(shifted, words), emit_constant(words, _BIAS))
+    return builder.bitcast(builder.shl(bits, emit_constant(words, _MANTISSA_BITS)), shifted.type)
+
+
+def _emit_growth(_typing: Any, _x: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(32)
-        bits = builder.add(builder.bitcast(arguments[0], word), ir.Constant(word, int(_BIAS)))
-        return builder.bitcast(builder.shl(bits, ir.Constant(word, int(_MANTISSA_BITS))), ir.FloatType())
+        return emit_growth_less_one(builder, arguments[0])
 
     return types.float32(types.float32), generate
 
 
-_power_of_two = cast("Callable[[np.float32], np.float32]", intrinsic(_emit_power))
-"""2ᵏ of k plus the rounder; in compiled code only."""
+growth_less_one = cast("Callable[[np.float32], np.float32]", intrinsic(_emit_growth))
+"""eˣ - 1 of a number from -80 to 80; errs by less than 3e-7 of itself (tested). In compiled code only.
+
+x = k log 2 + r with |r| ≤ ½ log 2, Taylor's series of eʳ - 1 up to the seventh power, and 2ᵏ (eʳ - 1) + (2ᵏ - 1).
+"""
 
 
 def _emit_parts(_typing: Any, x: Any) -> Any:
@@ -76,20 +109,6 @@ def _emit_parts(_typing: Any, x: Any) -> Any:
 
 _parts = cast("Callable[[np.float32], tuple[np.float32, np.float32]]", intrinsic(_emit_parts))
 """k and m; in compiled code only."""
-
-
-@register_jitable
-def growth_less_one(x: np.float32) -> np.float32:
-    """eˣ - 1 of a number from -80 to 80; errs by less than 3e-7 of itself (tested).
-
-    x = k log 2 + r with |r| ≤ ½ log 2, Taylor's series of eʳ - 1 up to the seventh power, and 2ᵏ (eʳ - 1) + (2ᵏ - 1).
-    """
-    shifted = fused(x, _LOG2_E, _ROUNDER)
-    whole = shifted - _ROUNDER
-    r = fused(whole, -_LOG_2_REST, fused(whole, -_LOG_2, x))
-    series = fused(r, fused(r, fused(r, fused(r, fused(r, _C7, _C6), _C5), _C4), _C3), _C2)
-    power = _power_of_two(shifted)
-    return fused(power, fused(r * r, series, r), power - _ONE)
 
 
 @register_jitable

@@ -13,15 +13,16 @@ import numpy as np
 from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.simulation.models.arithmetic import SingleArray, growth_less_one
-from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
+from pipeline.simulation.models.arithmetic import SingleArray
+from pipeline.simulation.models.correlating import covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
-from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
+from pipeline.simulation.models.lanes import keep_fan, keep_paths, new_book, open_book, settle_if_due
 from pipeline.simulation.models.normals import new_page, session_draws
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, LaneKey, lane_key
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import Parameter, columns_of, of_positions
+from pipeline.simulation.models.session_growth import grow
 from pipeline.simulation.models.steered import walk_gbm
 from pipeline.simulation.models.steering import Steering, bridge_of
 
@@ -106,17 +107,13 @@ def _walk(
     """A word a position and session; lanes without a path are walked in vain."""
     mean, factor = law
     n = len(mean)
-    rise, page = np.empty((n, LANES), np.float32), new_page(n)
-    book = new_book(n, outcomes.position_gain.shape[1])
+    page, book = new_page(n), new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
         fan = 0
         for step in range(len(plan.flows)):
             z = session_draws(page, step, first_path + first, STREAM, key)
-            correlate(mean, factor, z, rise)
-            for i in range(n):
-                for lane in range(LANES):
-                    rise[i, lane] = growth_less_one(rise[i, lane])
-            move(book, plan, rise, step)
+            grow(mean, factor, z, book)
+            settle_if_due(book, plan, step)
             fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
         keep_paths(book, outcomes, first)

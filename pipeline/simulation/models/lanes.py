@@ -117,7 +117,14 @@ def move(book: Book, plan: Plan, rise: FloatArray | SingleArray, step: int) -> N
         for lane in range(LANES):
             value[last, lane] = fused(value[last, lane], np.float64(rise[last, lane]), value[last, lane])
             wealth[lane] += value[last, lane]
-    value_shares(book)
+    if value_shares(book):
+        close_lost(book)
+    settle_if_due(book, plan, step)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def settle_if_due(book: Book, plan: Plan, step: int) -> None:
+    """Pay and trade at a close where anything is due; apart, for a call of `settle` takes 0.3 µs."""
     if plan.rebalances[step] or plan.flows[step] != 0.0 or plan.band < np.inf:
         settle(book, plan, step)
 
@@ -147,8 +154,8 @@ def settle(book: Book, plan: Plan, step: int) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def value_shares(book: Book) -> None:
-    """Take the wealth of a close into account; with nothing or less a portfolio is closed, and owes nothing."""
+def value_shares(book: Book) -> bool:
+    """Take the wealth of a close into account, and tell whether one is nothing or less."""
     wealth, shares, peak, least = book.wealth, book.shares, book.peak, book.least
     is_any_lost = False
     for lane in range(len(wealth)):
@@ -158,10 +165,15 @@ def value_shares(book: Book) -> None:
         peak[lane] = top
         least[lane] = part if part < least[lane] else least[lane]
         is_any_lost |= wealth[lane] <= 0.0
-    if is_any_lost:
-        for lane in range(len(wealth)):
-            if wealth[lane] <= 0.0:
-                close_lane(book, lane)
+    return is_any_lost
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def close_lost(book: Book) -> None:
+    """With nothing or less a portfolio is closed, and owes nothing."""
+    for lane in range(len(book.wealth)):
+        if book.wealth[lane] <= 0.0:
+            close_lane(book, lane)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -22,46 +22,17 @@ from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import Key, packed_key, random_words
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import Parameter, columns_of
-from pipeline.simulation.models.stretches import (
-    DEEPEST,
-    HIGHEST,
-    LOWEST,
-    VALUE,
-    WIDTH,
-    figures_of_stretches,
-    longest_stretch,
-    weighted_sum,
-)
+from pipeline.simulation.models.replay import STREAM, Tables, block_of, growth_index, stops_of, tables_of
+from pipeline.simulation.models.stretch_walk import walk_stretches
+from pipeline.simulation.models.stretches import WIDTH, longest_stretch, weighted_sum
 
-STREAM = np.uint64(1)
-_HALF_WORD = np.uint64(32)
-_LOW_HALF = np.uint64(0xFFFFFFFF)
+PlanBytes: TypeAlias = tuple[bytes, bytes, bytes, bytes, float, float]
+"""A plan by which something can be looked up."""
 
 TABLES_KEPT = 4
 
 SIGNIFICANCE_MULTIPLE = 2.0
 """An autocorrelation counts above ``2 √(log10 n / n)`` (Politis & White 2004, footnote c)."""
-
-
-class Tables(NamedTuple):
-    """What paths look up; a named tuple, because compiled kernels take one.
-
-    Parameters
-    ----------
-    growth
-        (n, t + 1 + `WIDTH`) of `growth_index`.
-    closes
-        (t + 1, n) the same by session.
-    bought
-        (t + 1, n) units of each position for 1.
-    figures
-        (t, longest + 1, 4) of `figures_of_stretches`; of length 1 without.
-    """
-
-    growth: FloatArray
-    closes: FloatArray
-    bought: FloatArray
-    figures: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,13 +70,10 @@ class FittedBootstrap:
         Weights that return to their targets daily make a portfolio one series, unless what a position earns, or a
         trade costs, is asked for.
         """
-        is_apart = outcomes.position_gain.shape[1] > 0
-        is_daily = bool(plan.rebalances.all()) and np.array_equal(plan.weights, plan.targets)
-        is_one = is_daily and plan.cost == 0.0 and not is_apart and bool((self.history @ plan.weights > -1.0).all())
-        longest = 0 if is_apart or is_one or (self.history <= -1.0).any() else longest_stretch(plan)
-        tables = _tables(self, plan.targets.tobytes(), is_one, longest)
+        tables, is_one, is_tabled = _tables(self, _bytes_of(plan), outcomes.position_gain.shape[1] > 0)
+        walk = walk_stretches if is_tabled else _walk
         law = (tables, self.mean_block_sessions)
-        _walk(law, plan.of_one_series() if is_one else plan, packed_key(key), first_path, fan_steps, outcomes)
+        walk(law, plan.of_one_series() if is_one else plan, packed_key(key), first_path, fan_steps, outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,34 +93,33 @@ class StationaryBootstrap:
         return FittedBootstrap.of(columns, max(lengths))
 
 
-def growth_index(history: FloatArray) -> FloatArray:
-    """(n, t + 1 + `WIDTH`) value of each position from 1 on, and zeros that may be read with what comes before."""
-    sessions, positions = history.shape
-    index = np.zeros((positions, sessions + 1 + WIDTH))
-    index[:, 0] = 1.0
-    np.cumprod(1.0 + history.T, axis=1, out=index[:, 1 : sessions + 1])
-    return index
-
-
 @lru_cache(TABLES_KEPT)
-def _tables(fitted: FittedBootstrap, targets: bytes, is_one: bool, longest: int) -> Tables:
-    """The tables of a plan: every chunk of a run asks for the same.
+def _tables(fitted: FittedBootstrap, plan: PlanBytes, is_apart: bool) -> tuple[Tables, bool, bool]:
+    """The tables of a plan, whether it is one series, and whether it has stretches: every chunk of a run asks for it.
 
     Parameters
     ----------
-    is_one
-        Whether the portfolio is one series, that of its targets.
-    longest
-        Of the stretches to tabulate, in sessions; 0 for none.
+    is_apart
+        Whether what each position earns is asked for.
     """
-    weights, index = np.frombuffer(targets), fitted.index
+    asked = _plan_of_bytes(plan)
+    is_daily = bool(asked.rebalances.all()) and np.array_equal(asked.weights, asked.targets)
+    is_one = is_daily and asked.cost == 0.0 and not is_apart and bool((fitted.history @ asked.weights > -1.0).all())
     if is_one:
-        index = growth_index((fitted.history @ weights)[:, None])
-    closes = np.ascontiguousarray(index.T[:-WIDTH])
-    with np.errstate(divide="ignore"):  # of a position that is worth nothing none can be bought
-        bought = 1.0 / closes
-    figures = figures_of_stretches(index, weights, longest) if longest > 0 else np.ones((1, 1, 4))
-    return Tables(index, closes, bought, figures)
+        return tables_of(growth_index((fitted.history @ asked.targets)[:, None]), np.ones(1), 0), True, False
+    longest = 0 if is_apart or (fitted.history <= -1.0).any() else longest_stretch(asked)
+    return tables_of(fitted.index, asked.targets, longest), False, longest > 0
+
+
+def _bytes_of(plan: Plan) -> PlanBytes:
+    weights, targets = plan.weights.tobytes(), plan.targets.tobytes()
+    return weights, targets, plan.rebalances.tobytes(), plan.flows.tobytes(), plan.cost, plan.band
+
+
+def _plan_of_bytes(kept: PlanBytes) -> Plan:
+    weights, targets, rebalances, flows, cost, band = kept
+    one, other, paid = (np.frombuffer(values) for values in (weights, targets, flows))
+    return Plan(one, other, np.frombuffer(rebalances, np.bool_), paid, cost, band)
 
 
 def optimal_block_sessions(series: FloatArray) -> float:
@@ -207,71 +174,37 @@ def _last_significant_lag(correlation: FloatArray, n: int, run: int) -> int:
 def _walk(
     law: tuple[Tables, float], plan: Plan, key: Key, first_path: int, fan_steps: IntArray, outcomes: Outcomes
 ) -> None:
-    """One word a block: its upper half places the start, its lower half the length by inversion.
-
-    ``(half · t) >> 32`` favours no start by more than t / 2³². In a block, and between trades, a path holds units of
-    the index, so that a session is one product of two rows; from its targets on it looks up how it does.
-    """
+    """One word a block. In it, and between trades, a path holds units of the index: a session is a product of rows."""
     tables, mean_block = law
-    sessions, horizon, is_tabled = len(tables.closes) - 1, len(plan.flows), tables.figures.shape[1] > 1
+    sessions, horizon = len(tables.closes) - 1, len(plan.flows)
     log_stay = np.log1p(-1.0 / mean_block) if mean_block > 1.0 else -np.inf
-    units, room, stops = np.zeros(len(tables.growth)), np.empty(horizon + WIDTH), _stops(plan, fan_steps)
-    book, origin = new_book(len(plan.weights), outcomes.position_gain.shape[1], 1), np.empty(3)
+    units, room, stops = np.zeros(len(tables.growth)), np.empty(horizon + WIDTH), stops_of(plan, fan_steps)
+    book = new_book(len(plan.weights), outcomes.position_gain.shape[1], 1)
     for row in range(len(outcomes.terminal_wealth)):
         path = np.uint64(first_path + row)
         open_book(book, plan)
-        step = fan = 0
-        block, start, at_targets = np.uint64(0), np.int64(0), is_tabled
+        step, fan, block = 0, 0, np.uint64(0)
         while step < horizon:
             for word in random_words(block, path, STREAM, key[0], key[1]):
-                position = np.int64(((word >> _HALF_WORD) * np.uint64(sessions)) >> _HALF_WORD)
-                log_uniform = np.log((np.float64(word & _LOW_HALF) + 0.5) / 4294967296.0)
-                end = min(step + 1 + int(log_uniform / log_stay), horizon)
+                position, length = block_of(word, sessions, log_stay)
+                end = min(step + length, horizon)
                 is_new = True
                 while step < end:
-                    if is_new and at_targets:
-                        start = position
-                        origin[0], origin[1], origin[2] = book.wealth[0], book.peak[0], book.least[0]
-                    elif is_new:
+                    if is_new:
                         _take_units(book, tables, position, units)
-                    is_new = False
                     stop = min(stops[step], end, step + sessions - position)
-                    if at_targets:
-                        _leap(book, tables, origin, start, position + stop - step)
-                    else:
-                        _ride(book, tables, (units, room), position, stop - step)
+                    _ride(book, tables, (units, room), position, stop - step)
                     position, step = position + stop - step, stop
+                    is_new = False
                     if step == stops[step - 1]:
                         # A step of the fan alone changes nothing, to the last bit.
-                        is_restored = _restored(book, plan, step - 1)
-                        is_new = is_restored or settle(book, plan, step - 1)
-                        at_targets |= is_restored and is_tabled
+                        is_new = _restored(book, plan, step - 1) or settle(book, plan, step - 1)
                         if fan < len(fan_steps) and step == fan_steps[fan]:
                             fan = keep_fan(book, outcomes, row, fan, fan_steps, step - 1)
-                    if at_targets and not is_new and (step == end or position == sessions):
-                        _drift(book, plan, tables, origin, start, position)
-                        at_targets = False
                     if position == sessions:
                         position, is_new = np.int64(0), True
             block += np.uint64(1)
         keep_paths(book, outcomes, row)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _leap(book: Book, tables: Tables, origin: FloatArray, start: np.int64, position: np.int64) -> None:
-    """Go from a close at which the weights were the targets to another of the same stretch of history."""
-    figures, (wealth, peak, least) = tables.figures[start, position - start], (origin[0], origin[1], origin[2])
-    book.wealth[0] = wealth * figures[VALUE]
-    book.peak[0] = max(peak, wealth * figures[HIGHEST])
-    book.least[0] = min(least, wealth * figures[LOWEST] / peak, figures[DEEPEST])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _drift(book: Book, plan: Plan, tables: Tables, origin: FloatArray, start: np.int64, position: np.int64) -> None:
-    """Value the positions that have left their targets since the start of a stretch."""
-    value, bought, close = book.value.ravel(), tables.bought[start], tables.closes[position]
-    for i in range(len(value)):
-        value[i] = plan.targets[i] * origin[0] * bought[i] * close[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -282,20 +215,6 @@ def _restored(book: Book, plan: Plan, step: int) -> bool:
     for i in range(len(book.value)):
         book.value[i, 0] = plan.targets[i] * book.wealth[0]
     return True
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _stops(plan: Plan, fan_steps: IntArray) -> IntArray:
-    """(horizon,) steps that are done when next something is traded or kept, by those done before."""
-    horizon = len(plan.flows)
-    is_stop = plan.rebalances | (plan.flows != 0.0) | (plan.band < np.inf)
-    for step in fan_steps:
-        is_stop[step - 1] = True
-    stops, stop = np.empty(horizon, np.int64), horizon
-    for step in range(horizon - 1, -1, -1):
-        stop = step + 1 if is_stop[step] else stop
-        stops[step] = stop
-    return stops
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)

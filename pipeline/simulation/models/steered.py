@@ -6,14 +6,14 @@ import numpy as np
 from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
-from pipeline.simulation.models.arithmetic import SingleArray, growth_less_one, return_at_most_lost
-from pipeline.simulation.models.correlating import correlate
+from pipeline.simulation.models.arithmetic import SingleArray, return_at_most_lost
 from pipeline.simulation.models.inversion import draw_two_sided
-from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
+from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book, settle_if_due
 from pipeline.simulation.models.normals import new_page, session_draws
 from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_row
 from pipeline.simulation.models.plan import Plan
+from pipeline.simulation.models.session_growth import correlate, grow
 from pipeline.simulation.models.steering import Steering, bridged, bridged_by_lane, draw_sums
 
 
@@ -38,8 +38,7 @@ def walk_gbm(
     mean, factor, bridge, stream = law
     key, first_path = start
     n = len(mean)
-    rise, page = np.empty((n, LANES), np.float32), new_page(n)
-    left = np.empty((n, LANES), np.float32)
+    page, left = new_page(n), np.empty((n, LANES), np.float32)
     book = new_book(n, outcomes.position_gain.shape[1])
     for first in range(0, len(outcomes.terminal_wealth), LANES):
         open_book(book, plan)
@@ -48,11 +47,8 @@ def walk_gbm(
         for step in range(len(plan.flows)):
             z = session_draws(page, step, first_path + first, stream, key)
             bridged(z, left, bridge[step, 0], bridge[step, 1], bridge[step, 2])
-            correlate(mean, factor, z, rise)
-            for i in range(n):
-                for lane in range(LANES):
-                    rise[i, lane] = growth_less_one(rise[i, lane])
-            move(book, plan, rise, step)
+            grow(mean, factor, z, book)
+            settle_if_due(book, plan, step)
             fan = keep_fan(book, outcomes, first, fan, fan_steps, step)
         keep_paths(book, outcomes, first)
 

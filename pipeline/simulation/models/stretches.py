@@ -55,7 +55,7 @@ def _emit_weighted_sum(_typing: Any, weights: Any, rows: Any, _first: Any, room:
         held, table, target = array_of(0), array_of(1), array_of(3)
         columns = builder.extract_value(table.shape, 1)
         total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * WIDTH))  # type: ignore[no-untyped-call]
-        with cgutils.for_range(builder, builder.extract_value(held.shape, 0)) as loop:
+        with cgutils.for_range(builder, builder.extract_value(table.shape, 0)) as loop:
             weight = builder.load(builder.gep(held.data, [loop.index]))
             lanes = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.Constant(ir.IntType(32), 0))
             chosen = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
@@ -73,7 +73,7 @@ def _emit_weighted_sum(_typing: Any, weights: Any, rows: Any, _first: Any, room:
 weighted_sum = cast(
     "Callable[[FloatArray, FloatArray, int | np.int64, FloatArray, int], None]", intrinsic(_emit_weighted_sum)
 )
-"""Sums over (n, k) rows, times the weights of (n,), of the columns from one on, put into room from a place on."""
+"""Sums over (n, k) rows, times the first n weights, of the columns from one on, put into room from a place on."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

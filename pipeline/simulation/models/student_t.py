@@ -14,7 +14,7 @@ from numba import njit
 
 from pipeline.base.types import FloatArray, IntArray
 from pipeline.simulation.models.arithmetic import SingleArray, return_at_most_lost
-from pipeline.simulation.models.correlating import correlate, covariance_of, factor_of
+from pipeline.simulation.models.correlating import covariance_of, factor_of
 from pipeline.simulation.models.errors import SimulationInputError
 from pipeline.simulation.models.inversion import draw_two_sided
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
@@ -23,6 +23,7 @@ from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_row
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import Parameter, columns_of, of_positions
+from pipeline.simulation.models.session_growth import correlate
 from pipeline.simulation.models.steered import walk_student_t
 from pipeline.simulation.models.steering import Steering
 from pipeline.simulation.models.student_t_fit import most_likely

@@ -18,7 +18,7 @@ from pipeline.base.types import FloatArray, IntArray
 from pipeline.risk.measures.covariance import nearest_correlation
 from pipeline.risk.measures.student_t_fit import DEGREES_OF_FREEDOM_BOUNDS
 from pipeline.simulation.models.arithmetic import SingleArray
-from pipeline.simulation.models.correlating import correlate, factor_of
+from pipeline.simulation.models.correlating import factor_of
 from pipeline.simulation.models.errors import SimulationInputError
 from pipeline.simulation.models.inversion import draw_two_sided
 from pipeline.simulation.models.lanes import keep_fan, keep_paths, move, new_book, open_book
@@ -28,6 +28,7 @@ from pipeline.simulation.models.outcomes import Outcomes
 from pipeline.simulation.models.philox import LANES, WORDS_PER_BLOCK, LaneKey, lane_key, lane_row
 from pipeline.simulation.models.plan import Plan
 from pipeline.simulation.models.protocol import Parameter, columns_of, of_positions
+from pipeline.simulation.models.session_growth import correlate
 from pipeline.simulation.models.tables import mixing_tables
 
 STREAM = np.uint64(6)

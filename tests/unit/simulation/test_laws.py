@@ -9,13 +9,15 @@ from pipeline.base.types import FloatArray
 from pipeline.risk.measures.gjr_garch import GjrGarch
 from pipeline.simulation.models import MODELS, FittedModel, SimulationInputError
 from pipeline.simulation.models.arithmetic import growth_less_one, log_of
-from pipeline.simulation.models.correlating import correlate, factor_of
+from pipeline.simulation.models.correlating import factor_of
 from pipeline.simulation.models.filtered_historical import FittedFilteredHistorical
 from pipeline.simulation.models.gbm import STREAM, FittedGbm, Gbm
+from pipeline.simulation.models.lanes import Book, move, new_book, open_book
 from pipeline.simulation.models.marginals import fit_marginal, fit_tail
 from pipeline.simulation.models.outcomes import empty_outcomes
 from pipeline.simulation.models.philox import LANES, lane_key, lane_words
-from pipeline.simulation.models.plan import plan_of
+from pipeline.simulation.models.plan import Plan, plan_of
+from pipeline.simulation.models.session_growth import correlate, grow
 from pipeline.simulation.models.stationary_bootstrap import FittedBootstrap
 from pipeline.simulation.models.student_t import FittedStudentT, StudentT
 from pipeline.simulation.models.t_copula import MOST_POSITIONS, TCopula, rank_correlation
@@ -82,13 +84,53 @@ def test_growth_less_one_is_the_exponentials() -> None:
     np.testing.assert_allclose(of_each(x), np.expm1(x.astype(np.float64)), rtol=3e-7)
 
 
+@njit
+def correlated(mean: FloatArray, factor: FloatArray, z: FloatArray) -> FloatArray:
+    x = np.empty_like(z)
+    correlate(mean, factor, z, x)
+    return x
+
+
+@njit
+def grown(mean: FloatArray, factor: FloatArray, z: FloatArray, book: Book) -> None:
+    grow(mean, factor, z, book)
+
+
+@njit
+def grown_plainly(x: FloatArray, book: Book, plan: Plan) -> None:
+    for i in range(x.shape[0]):
+        for lane in range(LANES):
+            x[i, lane] = growth_less_one(x[i, lane])
+    move(book, plan, x, 0)
+
+
+def drawn_session(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Means, factor and draws."""
+    draws = np.random.default_rng(n)
+    values = draws.standard_normal(n), np.tril(draws.standard_normal((n, n))), draws.standard_normal((n, LANES))
+    mean, factor, z = (each.astype(np.float32) for each in values)
+    return mean, factor, z
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 11, 20])
 def test_correlating_is_a_matrix_product(n: int) -> None:
-    draws = np.random.default_rng(n)
-    factor, z = np.tril(draws.standard_normal((n, n))), draws.standard_normal((n, LANES))
-    mean, x = draws.standard_normal(n), np.empty((n, LANES), np.float32)
-    correlate(*(values.astype(np.float32) for values in (mean, factor, z)), x)
-    np.testing.assert_allclose(x, mean[:, None] + factor @ z, rtol=0, atol=3e-6)
+    mean, factor, z = drawn_session(n)
+    np.testing.assert_allclose(correlated(mean, factor, z), mean[:, None] + factor @ z, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 11, 20])
+@pytest.mark.parametrize("scale", [0.01, 0.3, 40.0])  # small returns, some large ones, and values that come to nothing
+def test_growing_at_once_is_growing_step_by_step(n: int, scale: float) -> None:
+    mean, factor, z = (np.float32(scale) * values for values in drawn_session(n))
+    z[:, 0] = 0.0
+    z[:, 1], mean[:] = np.float32(-1e3) * scale, np.float32(-scale)
+    plan, books = plan_of(np.full(n, 1.0 / n), 1), (new_book(n, 0), new_book(n, 0))
+    for book in books:
+        open_book(book, plan)
+    grown(mean, factor, np.clip(z, -2, 2), books[0])
+    grown_plainly(correlated(mean, factor, np.clip(z, -2, 2)), books[1], plan)
+    for one, other in zip(books[0][:9], books[1][:9], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_factors_of_singular_covariances_and_refusals() -> None:
