@@ -24,6 +24,7 @@ from pipeline.base.types import DateArray, FloatArray
 from pipeline.forecast.backtest import ForecastSpec
 from pipeline.forecast.models.kinds import PROBABILITY_POSITIVE, VARIANCE, quantile_kind, quintile_kind, shortfall_kind
 from pipeline.forecast.models.probability import HORIZON_SESSIONS
+from pipeline.forecast.models.protocol import marked_model
 from pipeline.store.instruments import Instrument, read_instrument, read_instruments
 from pipeline.store.packed_series import Series, read_series
 from pipeline.store.probability_forecasts import PROBABILITY_FORECAST, QUINTILE_NUMBERS
@@ -44,7 +45,8 @@ MEANINGS: Mapping[str, str] = {
     " probability_positive: of a return above 0; rank_quintile_n: of a return in that fifth of all"
     " instruments', 1 the lowest.",
     "value": "Fraction (of variances, squared), not annualised; or a probability.",
-    "model": "Forecast model; frequency is the constant forecast of probabilities.",
+    "model": "Forecast model; frequency is the constant forecast of probabilities. gjr_garch+ewma is made by ewma,"
+    " which stood in for gjr_garch where its history was short or its fit did not converge; so with others.",
 }
 _TYPES = {
     "instrument": DataType.utf8(),
@@ -65,6 +67,8 @@ class ForecastSelection:
 
     Parameters
     ----------
+    model
+        Also where another stood in for it.
     start, end
         First and last day as of which they were made.
     """
@@ -182,7 +186,7 @@ def _write(reader: RecordBatchReader, form: str, draft: Path) -> None:
 def _batches(
     connection: Connection, instruments: Sequence[Instrument], selection: ForecastSelection
 ) -> Iterator[RecordBatch]:
-    """A batch an instrument and model, instruments by symbol, oldest forecast of each kind first."""
+    """A batch an instrument, model and version, instruments by symbol, oldest forecast of each kind first."""
     start = selection.start or EARLIEST
     end = LATEST if selection.end is None else selection.end + timedelta(days=1)
     for instrument in instruments:
@@ -191,10 +195,11 @@ def _batches(
             only["model"] = selection.model
         for table, columns in _columns().values():
             names = [column.name for column in columns]
-            for (model,), series in sorted(
-                read_series(connection, table, ("model",), names, start, end, only=only).items()
+            # The version says whether the model itself made a forecast.
+            for (model, version), series in sorted(
+                read_series(connection, table, ("model", "model_version"), names, start, end, only=only).items()
             ):
-                yield _batch(instrument.symbol, model, series, columns)
+                yield _batch(instrument.symbol, marked_model(model, version), series, columns)
 
 
 def _instruments(connection: Connection, symbols: Sequence[str] | None) -> list[Instrument]:

@@ -20,7 +20,7 @@ def export_forecasts(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     form: Annotated[str, typer.Option("--format", help="parquet, csv or arrow.")] = "parquet",
     symbol: Annotated[list[str] | None, typer.Option(help="Instrument; give it several times. All.")] = None,
-    model: Annotated[str | None, typer.Option(help="Forecast model, such as har; all.")] = None,
+    model: Annotated[str | None, typer.Option(help="Forecast model, such as har, and its stand-in; all.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day as of which, such as 2020-01-02.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last such day.")] = None,
 ) -> None:

@@ -107,7 +107,7 @@ def _portfolio_forecast(panel: PricePanel, portfolio: Portfolio) -> Forecast | N
     try:
         close = panel.columns(ids, portfolio.base_currency)
         held = held_series(close, panel.sessions, None, Holdings(portfolio.amounts, *portfolio.policy)).held
-        spec = ForecastSpec()
+        spec = ForecastSpec(quantile_horizons_sessions=(1,))
         volatility = {f.model: f for f in latest_volatility(held.returns, spec)}[VOLATILITY_MODEL]
         quantiles = latest_quantiles(held.returns, spec)[0]
     except (MeasureInputError, ForecastInputError, NotFoundError):

@@ -32,6 +32,7 @@ SCORES: Columns = {
     **each("text", "model", "kind", "baseline"),
     **each("int", "horizon_sessions", "instruments", "forecasts"),
     **each("date", "first_month", "last_month"),
+    "regime": "text",
     **each("float", "loss", "baseline_loss", "relative_loss", "diebold_mariano_p_value", "level", "coverage"),
 }
 OWN_VOLATILITY: Columns = each("text", "model") | each("int", "horizon_sessions") | each("float", "volatility")
@@ -113,6 +114,26 @@ class OwnVolatility(Record):
     volatility: float
 
 
+class OwnLongerQuantile(Record):
+    """A quantile that a model expects of own returns over several sessions."""
+
+    model: str
+    version: str
+    horizon_sessions: int
+    level: float
+    quantile: float
+
+
+class OwnLongerShortfall(Record):
+    """A loss beyond the quantile that a model expects of own returns over several sessions."""
+
+    model: str
+    version: str
+    horizon_sessions: int
+    level: float
+    expected_shortfall: float
+
+
 class OwnForecast(Answer):
     """What is expected of own returns; a model that needs more of them is `left_out`."""
 
@@ -121,6 +142,8 @@ class OwnForecast(Answer):
     volatility: tuple[OwnVolatility, ...]
     quantiles: tuple[dict[str, Any], ...]
     expected_shortfalls: tuple[dict[str, Any], ...]
+    longer_quantiles: tuple[OwnLongerQuantile, ...] = ()
+    longer_expected_shortfalls: tuple[OwnLongerShortfall, ...] = ()
     left_out: tuple[dict[str, str], ...]
 
     def to_df(self) -> pd.DataFrame:
@@ -180,6 +203,7 @@ class Score(Record):
     forecasts: int
     first_month: date
     last_month: date
+    regime: str | None = None
     loss: float
     baseline_loss: float
     relative_loss: float | None

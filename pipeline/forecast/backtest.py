@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -253,10 +253,26 @@ def latest_volatility(returns: FloatArray, spec: ForecastSpec) -> tuple[Volatili
 
 
 def latest_quantiles(returns: FloatArray, spec: ForecastSpec) -> tuple[QuantileForecasts, ...]:
-    """Forecast the distribution of the next return as of the newest session; errors as in `latest_volatility`."""
+    """Forecast the distribution of returns as of the newest session; errors as in `latest_volatility`.
+
+    A longer horizon than the next session has NaN where the series is too short for it; see `quantile_needs`.
+    """
     for model in spec.quantile_models:
         _require_length(returns, model.name, model.minimum_returns)
-    return quantile_forecasts(returns, replace(spec, quantile_horizons_sessions=(1,)), slice(len(returns), None))
+    return quantile_forecasts(returns, spec, slice(len(returns), None))
+
+
+def volatility_needs(spec: ForecastSpec) -> dict[str, dict[int, int]]:
+    """Model → horizon → returns before its first forecast; a panel's model has its stand-in's."""
+    needs = {m.name: {h: m.minimum_returns(h) for h in spec.horizons_sessions} for m in spec.volatility_models}
+    stand_in = {horizon: STAND_IN.minimum_returns(horizon) for horizon in spec.horizons_sessions}
+    return needs | {model.name: stand_in for model in spec.panel_models}
+
+
+def quantile_needs(spec: ForecastSpec) -> dict[str, dict[int, int]]:
+    """Model → horizon → returns before its first forecast: a longer one needs its scenarios complete."""
+    horizons = spec.quantile_horizons_sessions
+    return {m.name: {h: m.minimum_returns + h - 1 for h in horizons} for m in spec.quantile_models}
 
 
 def score_volatility(forecasts: Sequence[VolatilityForecasts], returns: FloatArray) -> tuple[VolatilityScore, ...]:

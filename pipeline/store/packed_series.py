@@ -51,7 +51,7 @@ def read_series(
     Parameters
     ----------
     subject
-        Key columns that name a subject; with the session they are the whole key.
+        Columns that name a subject; with the session and `only` they hold the whole key.
     names
         Columns of float64.
     only

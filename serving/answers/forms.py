@@ -1,6 +1,7 @@
 """The form of answers: a resource is its own fields, a collection is ``data``; both tell what their data is worth.
 
-Routes give the notice. Warnings and staleness are added to every answer by `serving.finishing`.
+Routes give the notice, and warnings of their own. Those of all data and staleness are added to every answer by
+`serving.finishing`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class WarningOut(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: str = Field(description="sample_data, provider_notice, stale, partial_window or provisional.")
+    code: str = Field(
+        description="sample_data, provider_notice, stale, partial_window, provisional, too_few_returns or not_stored."
+    )
     message: str
 
 
@@ -67,9 +70,15 @@ class Collection(BaseModel, Generic[T]):
     next_cursor: str | None = Field(None, description=_FOLLOWING)
 
     @classmethod
-    def of(cls, rows: Sequence[object], notice: str | None, next_cursor: str | None = None) -> Self:
+    def of(
+        cls,
+        rows: Sequence[object],
+        notice: str | None,
+        next_cursor: str | None = None,
+        warnings: Sequence[WarningOut] = (),
+    ) -> Self:
         """The answer for records of the store, which are not copied before it is known in which format it is wanted."""
-        given: dict[str, Any] = {"data": rows, "notice": notice, "next_cursor": next_cursor}
+        given: dict[str, Any] = {"data": rows, "notice": notice, "next_cursor": next_cursor, "warnings": list(warnings)}
         return cast("Self", cls.model_construct(**given))
 
     @classmethod

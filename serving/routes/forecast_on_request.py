@@ -1,9 +1,10 @@
-"""Forecasts of a caller's own series: volatility by horizon and quantiles of the next return; nothing is stored."""
+"""Forecasts of a caller's own series: volatility and quantiles of returns by horizon; nothing is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
+from math import isfinite
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter
@@ -12,8 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import FloatArray
-from pipeline.forecast.backtest import ForecastSpec, latest_quantiles, latest_volatility
+from pipeline.forecast.backtest import ForecastSpec, latest_quantiles, latest_volatility, quantile_needs
 from pipeline.forecast.models import PANEL_MODELS, QUANTILE_MODELS, VOLATILITY_MODELS, QuantileModel, VolatilityModel
+from pipeline.forecast.models.records import QuantileForecasts
 from pipeline.risk.measures.windows import simple_returns
 from pipeline.store.schema import LOSS, RETURN, VOLATILITY
 from serving.answers import Resource, Row
@@ -30,6 +32,9 @@ router = APIRouter(route_class=ComputingRoute, tags=["forecasts"])
 Level = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0.001, le=0.999)]
 Horizon = Annotated[int, Strict(), Field(ge=1, le=LONGEST_HORIZON_SESSIONS)]
 AnyModel = TypeVar("AnyModel", VolatilityModel, QuantileModel)
+LONGER_HORIZONS = ForecastSpec().quantile_horizons_sessions[1:]
+"""Of quantiles: those that are stored of instruments, on which the models were chosen."""
+LONGER = " and ".join(map(str, LONGER_HORIZONS))
 NEEDS_A_PANEL = "forecasts a panel of instruments, not a single series"
 NAMES = (*(model.name for model in VOLATILITY_MODELS), *(model.name for model in QUANTILE_MODELS))
 
@@ -101,6 +106,11 @@ class ForecastIn(BaseModel):
         return given.dates[-1] if given is not None and given.dates else None
 
 
+def _example(**figures: float) -> ConfigDict:
+    """A row of a model that the example of the request, which is short, has none of."""
+    return ConfigDict(json_schema_extra={"examples": [{"model": "filtered_historical", "version": "1", **figures}]})
+
+
 class OwnVolatilityOut(Row):
     """A volatility forecast."""
 
@@ -128,6 +138,30 @@ class OwnShortfallOut(Row):
     expected_shortfall: float = Field(description=f"Mean loss below the quantile. [{LOSS.name}]")
 
 
+class OwnLongerQuantileOut(Row):
+    """A quantile of the return over several sessions."""
+
+    model_config = _example(horizon_sessions=5, level=0.01, quantile=-0.061)
+
+    model: str
+    version: str
+    horizon_sessions: int
+    level: float
+    quantile: float = Field(description=f"Return. [{RETURN.name}]")
+
+
+class OwnLongerShortfallOut(Row):
+    """An expected shortfall over several sessions."""
+
+    model_config = _example(horizon_sessions=5, level=0.01, expected_shortfall=0.078)
+
+    model: str
+    version: str
+    horizon_sessions: int
+    level: float
+    expected_shortfall: float = Field(description=f"Mean loss below the quantile. [{LOSS.name}]")
+
+
 class LeftOutOut(Row):
     """A model that was not used."""
 
@@ -143,7 +177,12 @@ class OwnForecastOut(Resource):
     volatility: list[OwnVolatilityOut]
     quantiles: list[OwnQuantileOut]
     expected_shortfalls: list[OwnShortfallOut]
-    left_out: list[LeftOutOut] = Field(description="Models for which the series is too short, or that need a panel.")
+    longer_quantiles: list[OwnLongerQuantileOut] = Field(description=f"Over {LONGER} sessions.")
+    longer_expected_shortfalls: list[OwnLongerShortfallOut] = Field(description="As longer_quantiles.")
+    left_out: list[LeftOutOut] = Field(
+        description="Models for which the series is too short, for all of their horizons or a longer one; or that need"
+        " a panel."
+    )
 
 
 @router.post("/forecast")
@@ -168,19 +207,30 @@ def forecast_series(asked: ForecastIn) -> OwnForecastOut:
         volatility_models=_chosen(VOLATILITY_MODELS, used),
         quantile_models=_chosen(QUANTILE_MODELS, used),
     )
-    quantiles, shortfalls = _distribution(values, spec)
+    made = latest_quantiles(values, spec)
     return OwnForecastOut(
         as_of=asked.as_of,
         returns=len(values),
         volatility=_volatility(values, spec),
-        quantiles=quantiles,
-        expected_shortfalls=shortfalls,
+        quantiles=[row for one in made for row in _quantiles(one)],
+        expected_shortfalls=[row for one in made for row in _shortfalls(one)],
+        longer_quantiles=[row for one in made for row in _longer_quantiles(one)],
+        longer_expected_shortfalls=[row for one in made for row in _longer_shortfalls(one)],
         left_out=[
             *(LeftOutOut(model=n, reason=f"needs {c} returns, {len(values)} given") for n, c in short.items()),
+            *_left_out_longer(spec, len(values)),
             *(LeftOutOut(model=m.name, reason=NEEDS_A_PANEL) for m in PANEL_MODELS if not asked.models),
         ],
         notice=None,
     )
+
+
+def _left_out_longer(spec: ForecastSpec, given: int) -> Iterator[LeftOutOut]:
+    """Models of which the next session is forecast, and a longer horizon is not."""
+    for model, needs in quantile_needs(spec).items():
+        for horizon, need in needs.items():
+            if need > given:
+                yield LeftOutOut(model=model, reason=f"over {horizon} sessions it needs {need} returns, {given} given")
 
 
 def _require_known(models: Sequence[str] | None) -> None:
@@ -201,16 +251,31 @@ def _volatility(values: FloatArray, spec: ForecastSpec) -> list[OwnVolatilityOut
     ]
 
 
-def _distribution(values: FloatArray, spec: ForecastSpec) -> tuple[list[OwnQuantileOut], list[OwnShortfallOut]]:
-    quantiles, shortfalls = [], []
-    for made in latest_quantiles(values, spec):
-        named = {"model": made.model, "version": made.versions[-1]}
-        quantiles += [
-            OwnQuantileOut(**named, level=level, quantile=float(value))
-            for level, value in zip(made.levels, made.quantiles[-1], strict=True)
-        ]
-        shortfalls += [
-            OwnShortfallOut(**named, level=level, expected_shortfall=float(value))
-            for level, value in zip(made.shortfall_levels, made.shortfalls[-1], strict=True)
-        ]
-    return quantiles, shortfalls
+def _named(made: QuantileForecasts) -> dict[str, str]:
+    return {"model": made.model, "version": made.versions[-1]}
+
+
+def _quantiles(made: QuantileForecasts) -> Iterator[OwnQuantileOut]:
+    for level, value in zip(made.levels, made.quantiles[-1].tolist(), strict=True):
+        yield OwnQuantileOut(**_named(made), level=level, quantile=value)
+
+
+def _shortfalls(made: QuantileForecasts) -> Iterator[OwnShortfallOut]:
+    for level, value in zip(made.shortfall_levels, made.shortfalls[-1].tolist(), strict=True):
+        yield OwnShortfallOut(**_named(made), level=level, expected_shortfall=value)
+
+
+def _longer_quantiles(made: QuantileForecasts) -> Iterator[OwnLongerQuantileOut]:
+    for over in made.longer:
+        named = {**_named(made), "horizon_sessions": over.horizon_sessions}
+        for level, value in zip(made.levels, over.quantiles[-1].tolist(), strict=True):
+            if isfinite(value):
+                yield OwnLongerQuantileOut(**named, level=level, quantile=value)
+
+
+def _longer_shortfalls(made: QuantileForecasts) -> Iterator[OwnLongerShortfallOut]:
+    for over in made.longer:
+        named = {**_named(made), "horizon_sessions": over.horizon_sessions}
+        for level, value in zip(made.shortfall_levels, over.shortfalls[-1].tolist(), strict=True):
+            if isfinite(value):
+                yield OwnLongerShortfallOut(**named, level=level, expected_shortfall=value)

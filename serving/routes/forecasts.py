@@ -18,6 +18,7 @@ from serving.answers import Collection, Resource, Row, described_by
 from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.inputs import MAXIMUM_ROWS, InstrumentPath, Latest, LatestQuery, Windowed
+from serving.missing_forecasts import QUANTILE_KIND, VOLATILITY_KIND, MissingForecasts
 from serving.routing import ThreadedRoute
 
 router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["forecasts"])
@@ -107,6 +108,7 @@ def list_forecasts(symbol: InstrumentPath, query: Latest, database: Database) ->
         instrument = read_instrument(connection, symbol)
         volatility, earlier = _read(read_volatility_forecasts, connection, instrument.id, query, VOLATILITIES)
         quantiles, earlier_quantiles = _read(read_quantile_forecasts, connection, instrument.id, query, QUANTILES)
+        missing = MissingForecasts(connection, instrument)
         return ForecastsOut(
             symbol=instrument.symbol,
             volatility=[VolatilityOut.model_validate(row) for row in volatility],
@@ -114,6 +116,10 @@ def list_forecasts(symbol: InstrumentPath, query: Latest, database: Database) ->
             volatility_cursor=earlier,
             quantiles_cursor=earlier_quantiles,
             notice=database.notice(connection),
+            warnings=[
+                *missing.warnings(VOLATILITY_KIND, volatility, query.last),
+                *missing.warnings(QUANTILE_KIND, quantiles, query.last),
+            ],
         )
 
 
@@ -122,8 +128,11 @@ def list_volatility_forecasts(symbol: InstrumentPath, query: Windowed, database:
     """The newest stored forecasts of volatility inside a window, oldest first: a row a session and model."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        rows = read_volatility_forecasts(connection, instrument.id, query.page(VOLATILITIES))
-        return Collection[VolatilityOut].page(rows, query.limit, VOLATILITIES, database.notice(connection))
+        rows, cursor = VOLATILITIES.cut(
+            read_volatility_forecasts(connection, instrument.id, query.page(VOLATILITIES)), query.limit
+        )
+        doubts = MissingForecasts(connection, instrument).warnings(VOLATILITY_KIND, rows, query.last)
+        return Collection[VolatilityOut].of(rows, database.notice(connection), cursor, doubts)
 
 
 @router.get("/{symbol}/forecasts/quantiles")
@@ -131,8 +140,11 @@ def list_quantile_forecasts(symbol: InstrumentPath, query: Windowed, database: D
     """The newest stored quantiles of returns to come inside a window, oldest first: a row a session and model."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        rows = read_quantile_forecasts(connection, instrument.id, query.page(QUANTILES))
-        return Collection[QuantilesOut].page(rows, query.limit, QUANTILES, database.notice(connection))
+        rows, cursor = QUANTILES.cut(
+            read_quantile_forecasts(connection, instrument.id, query.page(QUANTILES)), query.limit
+        )
+        doubts = MissingForecasts(connection, instrument).warnings(QUANTILE_KIND, rows, query.last)
+        return Collection[QuantilesOut].of(rows, database.notice(connection), cursor, doubts)
 
 
 def _read(

@@ -185,7 +185,9 @@ def forecast_of(portfolio: Portfolio, series: HeldSeries, spec: ForecastSpec) ->
             f"reference: {len(returns)} sessions have a return of every position, which is too few for every model",
             "Give shorter horizons_sessions or a later as_of, or leave out the position that was listed last.",
         )
-    usable = replace(spec, volatility_models=by_volatility, quantile_models=by_quantile)
+    usable = replace(
+        spec, volatility_models=by_volatility, quantile_models=by_quantile, quantile_horizons_sessions=(1,)
+    )
     return PortfolioForecastRow(
         portfolio_id=portfolio.id,
         as_of=series.sessions[-1].astype(date),

@@ -27,6 +27,7 @@ from serving.answers.cursors import Order
 from serving.deps import Database
 from serving.evaluations import read_evaluations
 from serving.inputs import InstrumentPath, Windowed
+from serving.missing_forecasts import PROBABILITY_KIND, MissingForecasts
 from serving.routing import ThreadedRoute
 
 router = APIRouter(route_class=ThreadedRoute, prefix="/instruments", tags=["forecasts"])
@@ -105,9 +106,11 @@ def list_probability_forecasts(
     """The newest stored chances of a positive return and of its rank, oldest first: a row a session and model."""
     with database.reading() as connection:
         instrument = read_instrument(connection, symbol)
-        rows = read_probability_forecasts(connection, instrument.id, query.page(PROBABILITIES))
+        page = read_probability_forecasts(connection, instrument.id, query.page(PROBABILITIES))
+        rows, cursor = PROBABILITIES.cut(page, query.limit)
+        doubts = MissingForecasts(connection, instrument).warnings(PROBABILITY_KIND, rows, query.last)
         found = judged(connection, rows)
-        return Collection[ProbabilityOut].page(found, query.limit, PROBABILITIES, database.notice(connection))
+        return Collection[ProbabilityOut].of(found, database.notice(connection), cursor, doubts)
 
 
 def judged(connection: Connection, rows: Sequence[ProbabilityForecastRow]) -> list[Judged]:

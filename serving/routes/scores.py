@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.forecast.models.coverage import CoverageTests
+from pipeline.forecast.models.regimes import Regime
 from pipeline.risk.measures.statistic import Statistic
 from pipeline.store.forecast_scores import ScoreFilter
 from pipeline.store.instruments import read_instrument
@@ -40,7 +41,9 @@ class ScoreQuery(TableQuery):
     horizon_sessions: int | None = Field(None, ge=1, le=252, description="Sessions ahead, such as 21.")
     start: IsoDate | None = Field(None, description="Day of the first month in which horizons ended.")
     end: IsoDate | None = Field(None, description="Day of the last such month.")
-    by: Grouping = Field("period", description="One evaluation, or one a year or month, without tests of hits.")
+    by: Grouping = Field(
+        "period", description="One evaluation; or one a year, month or regime of the market, without tests of hits."
+    )
 
     @model_validator(mode="after")
     def _require_order(self) -> ScoreQuery:
@@ -60,6 +63,10 @@ class ScoreOut(Row):
     forecasts: int = Field(description="Scored forecasts, over the instruments.")
     first_month: date
     last_month: date
+    regime: Regime | None = Field(
+        description="Third of the asked months by the market's volatility in the quarter before their forecasts; null"
+        " where `by` is not regime."
+    )
     loss: float = Field(
         description="Mean QLIKE of variances, tick loss of quantiles, Fissler-Ziegel loss of ES, log loss of a"
         " probability, ranked probability score of quintiles."
@@ -125,6 +132,7 @@ def score_out(one: Evaluated) -> ScoreOut:
         forecasts=found.forecasts,
         first_month=found.first_month,
         last_month=found.last_month,
+        regime=one.regime,
         loss=found.loss,
         baseline_loss=found.baseline_loss,
         relative_loss=found.relative_loss,

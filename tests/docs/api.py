@@ -52,9 +52,10 @@ _TAIL = """\
 
 - Returns, weights and losses are fractions; a loss is positive. What has no value is `null`, with a reason beside it.
 - `notice` is what every reader of the data must be told; `warnings` names by `code` what else to know before an answer
-  is used (`sample_data`, `provider_notice`, `stale`, `partial_window`, `provisional`), and `staleness` says how new the
-  data is: `last_session`, the `expected_session` that should be there by 21:00 in New York, `sessions_behind` and
-  `materialized_at`. The client has them in `.told`, and a DataFrame in `attrs`.
+  is used (`sample_data`, `provider_notice`, `stale`, `partial_window`, `provisional`; of forecasts `too_few_returns`
+  and `not_stored`), and `staleness` says how new the data is: `last_session`, the `expected_session` that should be
+  there by 21:00 in New York, `sessions_behind` and `materialized_at`. The client has them in `.told`, and a DataFrame
+  in `attrs`.
 - Collections come as JSON, CSV, Parquet or an Arrow stream, by `?format=json|csv|parquet|arrow` or else by `Accept`;
   406 if `Accept` names none of them. The tables are equal: dates are `date32`, moments `timestamp[us, UTC]`, what is
   missing is null and never NaN, nested values are JSON texts. What the JSON says beside its rows is in the header

@@ -21,6 +21,9 @@ VOLATILITY_FLOOR_DAILY = 1e-4
 NOT_TRAINED = -1
 """`trained_through` of a row that no model could be fitted for."""
 
+STAND_IN_MARK = "+"
+"""Between the version of a model and the name of the simpler one that was used in its place."""
+
 
 @dataclass(frozen=True, slots=True)
 class DailyVolatility:
@@ -119,4 +122,10 @@ def stand_in_of(model: object) -> str | None:
 
 def marked_version(version: str, stand_in: str) -> str:
     """Version of a forecast that was made by a model's stand-in, such as ``1+ewma``."""
-    return f"{version}+{stand_in}"
+    return f"{version}{STAND_IN_MARK}{stand_in}"
+
+
+def marked_model(model: str, version: str) -> str:
+    """Name of what made a forecast of a stored version: ``gjr_garch+ewma`` where EWMA stood in for GJR-GARCH."""
+    _, mark, stand_in = version.partition(STAND_IN_MARK)
+    return f"{model}{mark}{stand_in}"

@@ -40,7 +40,18 @@ from serving.routes.scores import Kind, ModelName, ScoreOut, score_out
 from serving.routing import ComputingRoute
 
 _NO_FIGURES = frozenset(
-    {"model", "kind", "horizon_sessions", "baseline", "instruments", "first_month", "last_month", "level", "undefined"}
+    {
+        "model",
+        "kind",
+        "horizon_sessions",
+        "baseline",
+        "instruments",
+        "first_month",
+        "last_month",
+        "regime",
+        "level",
+        "undefined",
+    }
 )
 SCORE_FIGURES = tuple(name for name in ScoreOut.model_fields if name not in _NO_FIGURES)
 

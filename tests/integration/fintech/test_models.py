@@ -117,6 +117,26 @@ def test_an_export_is_what_is_stored(
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "data"] == [file.name]
 
 
+@pytest.mark.parametrize("wanted", [(), ("--model", "har")])
+def test_a_stand_in_is_named(
+    wanted: tuple[str, ...], capsys: pytest.CaptureFixture[str], database: Database, tmp_path: Path
+) -> None:
+    seed(database)
+    with database.connect() as connection:
+        (newest,) = connection.execute("SELECT max(as_of) FROM volatility_forecast").fetchone() or ()
+        connection.execute(
+            "UPDATE volatility_forecast SET model_version = '1+ewma' WHERE model = 'har' AND as_of = %s", (newest,)
+        )
+    file = tmp_path / "forecasts.parquet"
+    assert fintech(capsys, "export", "forecasts", "-o", str(file), *wanted)[0] == 0
+    table = pa.parquet.read_table(file)
+    made = {(row["model"], row["as_of"] == newest) for row in table.to_pylist()}
+    own = {("ewma", True), ("ewma", False)}
+    assert made - own == {("har", False), ("har+ewma", True)}
+    assert own <= made or wanted
+    assert b"ewma" in table.schema.field("model").metadata[b"comment"]
+
+
 def test_the_columns_say_what_they_mean(capsys: pytest.CaptureFixture[str], database: Database, tmp_path: Path) -> None:
     seed(database)
     file = tmp_path / "forecasts.parquet"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
@@ -197,6 +199,41 @@ def test_scores_are_filtered_and_grouped(client: httpx.Client) -> None:
     assert data(client, SCORES, horizon_sessions=7) == []
 
 
+def regimes_by_hand(client: httpx.Client, horizon: int) -> dict[str, list[str]]:
+    """Months of each third by the mean square of the market's last 63 returns as of the first forecast's session."""
+    moves: dict[str, list[float]] = {}
+    for instrument in data(client, "/api/v1/instruments"):
+        bars = data(client, f"/api/v1/instruments/{instrument['symbol']}/prices", limit=10_000)
+        for before, after in itertools.pairwise(bars):
+            moves.setdefault(after["session"], []).append(after["close_adjusted"] / before["close_adjusted"] - 1.0)
+    sessions = sorted(moves)
+    market = [math.fsum(moves[session]) / len(moves[session]) for session in sessions]
+    variance = {}
+    for month in np.arange("2020-01", "2023-01", dtype="M8[M]").astype(str).tolist():
+        stop = sum(session < month for session in sessions) - horizon + 1
+        if stop >= 63:
+            variance[f"{month}-01"] = math.fsum(move * move for move in market[stop - 63 : stop])
+    ordered = sorted(variance, key=variance.__getitem__)
+    first, second = (1 + (len(ordered) - 1) * part // 3 for part in (1, 2))
+    thirds = (ordered[:first], ordered[first:second], ordered[second:])
+    return dict(zip(("calm", "usual", "stormy"), map(sorted, thirds), strict=True))
+
+
+def test_scores_are_told_by_the_regime_before(client: httpx.Client) -> None:
+    found = data(client, SCORES, model="har", by="regime")
+    expected = regimes_by_hand(client, 21)
+    assert [row["regime"] for row in found] == ["calm", "usual", "stormy"]
+    by_month = {row["first_month"]: row for row in data(client, SCORES, model="har", by="month")}
+    for row in found:
+        months = [by_month[month] for month in expected[row["regime"]]]
+        assert (row["first_month"], row["last_month"]) == (months[0]["first_month"], months[-1]["first_month"])
+        assert row["forecasts"] == sum(month["forecasts"] for month in months)
+        total = sum(month["loss"] * month["forecasts"] for month in months)
+        assert row["loss"] == pytest.approx(total / row["forecasts"])
+    assert {row["regime"] for row in by_month.values()} == {None}
+    assert data(client, SCORES, horizon_sessions=7, by="regime") == []
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -241,10 +278,28 @@ def test_a_series_is_forecast_as_the_core_forecasts_it(client: httpx.Client) -> 
     assert [row["quantile"] for row in found["quantiles"]] == [q for one in made for q in one.quantiles[-1].tolist()]
     shortfalls = [row["expected_shortfall"] for row in found["expected_shortfalls"]]
     assert shortfalls == [loss for one in made for loss in one.shortfalls[-1].tolist()]
+    longer = [one.longer[0] for one in made]
+    assert [row["quantile"] for row in found["longer_quantiles"]] == [
+        value for one in longer for value in one.quantiles[-1].tolist()
+    ]
+    assert [row["expected_shortfall"] for row in found["longer_expected_shortfalls"]] == [
+        value for one in longer for value in one.shortfalls[-1].tolist()
+    ]
+    named = [(row["model"], row["horizon_sessions"], row["level"]) for row in found["longer_quantiles"]]
+    assert named == [(one.model, 5, level) for one in made for level in spec.levels]
     assert {row["version"] for row in found["quantiles"] if row["model"] == "conformal"} == {"1+ewma"}
     assert [row["model"] for row in found["left_out"]] == ["pooled_panel", "combination"]
     assert "a panel" in found["left_out"][0]["reason"]
     assert (found["returns"], found["as_of"]) == (700, None)
+
+
+def test_a_longer_horizon_needs_as_many_returns_more(client: httpx.Client) -> None:
+    found, whole = (post(client, returns={"values": series(count)}, models=["conformal"]) for count in (525, 526))
+    assert (len(found["quantiles"]), found["longer_quantiles"], found["longer_expected_shortfalls"]) == (9, [], [])
+    reason = "over 5 sessions it needs 526 returns, 525 given"
+    assert found["left_out"] == [{"model": "conformal", "reason": reason}]
+    assert (len(whole["longer_quantiles"]), len(whole["longer_expected_shortfalls"])) == (9, 2)
+    assert whole["left_out"] == []
 
 
 def test_prices_are_their_returns(client: httpx.Client) -> None:

@@ -15,9 +15,11 @@ from pipeline.forecast.backtest import (
     latest_quantiles,
     latest_volatility,
     quantile_forecasts,
+    quantile_needs,
     score_quantiles,
     score_volatility,
     volatility_forecasts,
+    volatility_needs,
 )
 from pipeline.forecast.models.errors import ForecastInputError
 from pipeline.forecast.models.ewma import Ewma
@@ -114,6 +116,25 @@ def test_a_series_too_short_for_a_latest_forecast_is_refused(latest, sessions, m
     assert len(latest(drawn(sessions + 1), SPEC)) > 0
     with pytest.raises(ForecastInputError, match=f"{sessions} given, {message}"):
         latest(drawn(sessions), SPEC)
+
+
+def test_a_model_needs_what_its_first_forecast_has_seen(drawn: Drawn) -> None:
+    returns, needs = drawn(700), volatility_needs(SPEC)
+    found = {
+        (made.model, horizon): int(np.flatnonzero(np.isfinite(made.volatility_annual[:, column]))[0])
+        for made in volatility_forecasts(returns, SPEC)
+        for column, horizon in enumerate(SPEC.horizons_sessions)
+    }
+    assert found == {(m.name, h): needs[m.name][h] for m in SPEC.volatility_models for h in SPEC.horizons_sessions}
+    assert needs.keys() - {model.name for model in SPEC.volatility_models} == {"pooled_panel", "combination"}
+    first = {
+        made.model: {1: made.quantiles[:, 0], 5: made.longer[0].quantiles[:, 0]}
+        for made in quantile_forecasts(returns, SPEC)
+    }
+    assert {
+        model: {horizon: int(np.flatnonzero(np.isfinite(values))[0]) for horizon, values in own.items()}
+        for model, own in first.items()
+    } == quantile_needs(SPEC)
 
 
 def test_models_are_scored_on_the_rows_that_all_of_them_forecast(drawn: Drawn) -> None:
