@@ -9,7 +9,9 @@ set -eu
 uv() { /mnt/usr/local/bin/uv "$@"; }
 # Compiled here, since no container may write beside its code: Dagster is imported in 2 s instead of 8. Without times,
 # and with sets of constants in one order, two builds write the same bytes.
-export UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy PYC_INVALIDATION_MODE=UNCHECKED_HASH PYTHONHASHSEED=0
+# Without columns (PEP 657) either: a traceback would mark them in lines that it cannot quote.
+export UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy PYC_INVALIDATION_MODE=UNCHECKED_HASH PYTHONHASHSEED=0 \
+    PYTHONNODEBUGRANGES=1
 
 locks=
 while [ $# -gt 0 ] && [ "${1#--}" = "$1" ]; do
@@ -58,6 +60,7 @@ find "$packages" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -
 for part in cluster datasets ensemble gaussian_process impute inspection manifold mixture neural_network tree; do
     rm -rf "$packages/sklearn/$part"
 done
+python /mnt/share-libpq.py "$packages"
 python /mnt/cut-symbols.py "$VIRTUAL_ENV"
 python /mnt/keep-bytecode.py "$VIRTUAL_ENV"
 find "$packages" \( -path '*/plotly/graph_objs/*/*' -o -path '*/plotly/validators/*.json' \) -type f \

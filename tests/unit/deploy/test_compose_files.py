@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 import yaml
 
 from deploy.rollout.compose import PORTS, SCHEMA_IS_NEWER, VARIABLES
 from deploy.rollout.services import LOCATIONS, ORDER, PARTS
-from pipeline.base.settings import PROJECT_ROOT, Settings
+from pipeline.base.settings import PROJECT_ROOT, Settings, env_name, load_settings
 from pipeline.store import migrating
 from serving.services import SERVICES
 
 DEPLOY = PROJECT_ROOT / "deploy"
 NOT_OF_THE_PLATFORM = {"postgres", "valkey", "edge", "migrate"}
+
+SAFER_THAN_ALONE = {"FINTECH_ENV", "FINTECH_RATE_LIMIT"}
+"""What is not as on a developer's own machine."""
 
 
 def loaded(path: str) -> dict[str, Any]:
@@ -72,6 +76,28 @@ def test_runs_are_given_only_what_the_daemon_has() -> None:
     config = loaded("deploy/dagster-docker.yaml")["run_launcher"]["config"]
     assert set(config["env_vars"]) <= given
     assert config["network"]["env"] in given
+
+
+def test_a_run_is_given_what_its_assets_read() -> None:
+    """Else its container computes with defaults, whatever the daemon was told."""
+    read = {
+        field
+        for path in (PROJECT_ROOT / "pipeline").glob("*/assets/*.py")
+        for field in re.findall(r"settings(?:\(\))?\.([a-z_]+)", path.read_text())
+        if field in Settings.model_fields
+    }
+    assert {"costly_strategies_since", "stored_models"} <= read
+    config = loaded("deploy/dagster-docker.yaml")["run_launcher"]["config"]
+    assert {env_name(field) for field in read} <= set(config["env_vars"])
+
+
+def test_a_default_of_the_files_is_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}$]+)\}", (DEPLOY / "compose.yaml").read_text()))
+    fields = {env_name(name): name for name in Settings.model_fields}
+    for variable in used.keys() & fields.keys() - SAFER_THAN_ALONE:
+        monkeypatch.setenv(variable, used[variable])
+        default = Settings.model_fields[fields[variable]].default
+        assert getattr(load_settings(), fields[variable]) == default, variable
 
 
 def test_the_containers_are_given_no_variable_that_nobody_reads() -> None:
