@@ -74,11 +74,22 @@ class Pulse:
             self._asked_at = time.monotonic()
             self._asked.set()
 
-    def is_silent(self) -> bool:
-        """Whether the server is known to be out, or owes an answer and says nothing on any connection."""
+    def is_silent(self, listened_seconds: float = SILENT_SECONDS) -> bool:
+        """Whether the server is known to be out, or owes an answer and says nothing on any connection.
+
+        Parameters
+        ----------
+        listened_seconds
+            For how long somebody has listened since the last word. Of a process that was kept from running, as by a
+            compiler, the clock alone would tell that the server was silent.
+        """
         asked_at = self._asked_at
         # A word that came after the question was not the answer to it, which is still owed.
-        if asked_at is not None and time.monotonic() - max(asked_at, self.heard_at) > SILENT_SECONDS:
+        if (
+            asked_at is not None
+            and listened_seconds >= SILENT_SECONDS
+            and time.monotonic() - max(asked_at, self.heard_at) > SILENT_SECONDS
+        ):
             self._lose("silent")
         return self.is_out
 
@@ -129,8 +140,14 @@ class _Question(BoundedConnection):
     """A connection for the questions."""
 
     def wait(self, gen: PQGen[T], interval: float = TICK_SECONDS, timeout: float | None = PATIENCE_SECONDS) -> T:
-        """As `BoundedConnection.wait`, and not as long."""
-        return super().wait(gen, interval, timeout)
+        """As `BoundedConnection.wait`, and not as long.
+
+        What has come while this process was kept from looking is looked for once more.
+        """
+        try:
+            return psycopg.Connection.wait(self, gen, interval, timeout)
+        except errors._WaitTimeout:
+            return super().wait(gen, interval, interval)
 
 
 class WatchedConnection(ScopedConnection):
@@ -158,12 +175,14 @@ class WatchedConnection(ScopedConnection):
 
     def _wait_on(self, gen: PQGen[T], pulse: Pulse) -> T:
         deadline = time.monotonic() + LONGEST_SECONDS
+        heard_at, ticks = pulse.heard_at, 0
         while time.monotonic() < deadline:
             pulse.doubt()
             try:
                 return super().wait(gen, TICK_SECONDS, TICK_SECONDS)
             except errors._WaitTimeout:
-                if pulse.is_silent():
+                heard_at, ticks = pulse.heard_at, ticks + 1 if pulse.heard_at == heard_at else 1
+                if pulse.is_silent(ticks * TICK_SECONDS):
                     break
         self.close()
         raise psycopg.OperationalError("the server has gone silent")

@@ -253,6 +253,14 @@ def test_a_word_that_is_no_answer_does_not_put_silence_off() -> None:
             pulse.close()
 
 
+def test_who_was_kept_from_listening_does_not_take_that_for_silence() -> None:
+    pulse = Pulse("postgresql://u@127.0.0.1/d")
+    pulse.doubt()
+    time.sleep(0.4)  # as while something else has the interpreter
+    assert not pulse.is_silent(0.05)
+    assert pulse.is_silent(0.3)
+
+
 # Redis -----------------------------------------------------------------------------------------------------
 
 
