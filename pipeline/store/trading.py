@@ -28,11 +28,11 @@ def read_average_turnover(connection: Connection, instrument_ids: Sequence[int],
     """Mean of volume × close of the sessions in the `TURNOVER_DAYS` before `end`, in the instrument's currency.
 
     In money and not in units, because a split changes the units. Instruments without a known volume in that time
-    are left out.
+    are left out. Added up by session, so that the last digit does not depend on how the server finds the rows.
     """
     rows = connection.execute(
         """
-        SELECT instrument_id, avg(volume * coalesce(close, close_adjusted) * price_scale)
+        SELECT instrument_id, avg(volume * coalesce(close, close_adjusted) * price_scale ORDER BY session)
         FROM price JOIN instrument ON instrument.id = instrument_id
         WHERE instrument_id = ANY(%(ids)s) AND session >= %(start)s AND session < %(end)s AND volume IS NOT NULL
         GROUP BY instrument_id

@@ -333,7 +333,7 @@ def test_liquidation(explained_api: httpx.Client, days_if_unknown: float | None)
     for position in served["positions"]:
         asked = {"figure": "liquidation_sessions", "symbol": position["symbol"]}
         payload = sold(explained_api, {**body, **asked})
-        assert payload["value"] == payload["recomputed"] == position["liquidation_sessions"]
+        require_again(payload, position["liquidation_sessions"], payload["recomputed"])
     assert served["positions"][0]["liquidation_sessions"] > 0
     assert served["liquidity"]["without_volume"] == ["SAP"]
     assert list(payload["inputs"]["exchange_rates"]) == ["EUR"]
