@@ -46,8 +46,14 @@ run: $(VENV)/.installed-run  ## Materialise everything on real bundled prices an
 up: $(VENV)/.installed-run  ## Serve the Dagster UI, its daemon and the API on loopback
 	@$(BIN)/fintech up
 
-test: lint types contracts  ## Lint, types, import contracts and every test that needs no Docker
+test: lint types contracts kernels  ## Lint, types, import contracts and every test that needs no Docker
 	@tests/browser/run-with-chromium.sh $(BIN)/pytest
+
+# Once, before several workers and the servers that they start would each compile what they call first.
+kernels: $(VENV)/.installed-dev
+	@mkdir -p .cache/kernels
+	@FINTECH_STORED_MODELS=stationary_bootstrap,student_t,gbm,filtered_historical,t_copula \
+		$(BIN)/python -m fintech.rehearsal .cache/kernels > .cache/kernels/rehearsed
 
 test-fast: $(VENV)/.installed-dev  ## Unit and architecture tests only
 	@$(BIN)/pytest tests/unit tests/architecture tests/golden
