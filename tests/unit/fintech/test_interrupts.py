@@ -135,6 +135,7 @@ def test_programs_started_in_such_a_step_are_spared_too() -> None:
         import os, signal, subprocess
         from pipeline.store.embedded import uninterrupted
         os.setpgrp()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have been told to ignore it
         try:
             with uninterrupted(programs=True):
                 program = subprocess.Popen(["sleep", "0.3"])
