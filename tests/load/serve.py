@@ -17,7 +17,7 @@ import psutil
 from pipeline.base.settings import inherited_environment
 from pipeline.store.engine import Database, with_database
 from pipeline.store.migrating import migrate
-from tests.load.crowded import crowded, ended
+from tests.load.crowded import crowded, ended, wait_until_all_are_up
 from tests.load.ingest import prepared_server
 from tests.load.measuring import Figures
 from tests.load.serving_data import EMAIL, PASSWORD, SERIES, SERIES_OF_ROWS, fill
@@ -240,6 +240,7 @@ def _bursts(url: str, errors: Errors) -> Figures:
         for name, cache_mib in (("cached", 32), ("pg", 0)):
             with crowded(url, f"http://127.0.0.1:{bare.port}", cache_mib=cache_mib) as gateway:
                 _wait_until_up(gateway.port, gateway.process)
+                wait_until_all_are_up(gateway.process)
                 server = Server(name, gateway.port, gateway.process.pid, _token(gateway.port))
                 _load(server, [PATH], WARMING_SECONDS, errors)
                 latencies = _burst(server, errors)
