@@ -10,15 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings
+from serving.accepting import SharedListener, Shares
 from serving.app import create_app
+from serving.cores import number_of_process, settle_on_core
 from serving.edge.slow_clients import PatientProtocol
-from serving.services import Service
+from serving.services import SERVICES, Service
 
 BACKLOG = 2048
 LONGEST_HEAD_BYTES = 32 * 1024
@@ -70,29 +73,40 @@ def serve(services: Sequence[Service], settings: Settings) -> None:
     apps = [create_app(service.name, settings) for service in services]
     with ExitStack() as stack:
         sockets = [stack.enter_context(listening_socket(address)) for address in addresses(services, settings)]
+        settle_on_core(number_of_process(SERVICES.index(services[0])))
         run(apps, settings, sockets)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What binds a process to others that answer on the same sockets.
+
+    Parameters
+    ----------
+    tell
+        Called once all applications answer.
+    life
+        Descriptor of a pipe whose other end the supervisor holds open as long as this process is wanted.
+    shares
+        How many connections each of them has.
+    """
+
+    tell: Callable[[], None]
+    life: int
+    shares: Shares
 
 
 def run(
     apps: Sequence[FastAPI],
     settings: Settings,
     sockets: Sequence[socket.socket],
-    tell: Callable[[], None] = lambda: None,
-    life: int | None = None,
+    membership: Membership | None = None,
 ) -> None:
-    """Run applications in this process on sockets that listen.
-
-    Parameters
-    ----------
-    tell
-        Called once all of them answer.
-    life
-        Descriptor of a pipe whose other end its process holds open as long as this one is wanted.
-    """
+    """Run applications in this process on sockets that listen; other processes may listen on them, too."""
     config = [server_config(app, settings) for app in apps]
     settle_memory()
     with asyncio.Runner(loop_factory=config[0].get_loop_factory()) as runner:
-        runner.run(_serve_all(config, sockets, tell, life))
+        runner.run(_serve_all(config, sockets, membership))
 
 
 def settle_memory() -> None:
@@ -151,6 +165,37 @@ class _Server(uvicorn.Server):
 
     drains = True
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.shares: Shares | None = None
+        self.all_connections: Callable[[], int] = self.connections
+        """Of every server of the process."""
+        self._listeners: list[SharedListener] = []
+
+    def connections(self) -> int:
+        """How many it has."""
+        return len(self.server_state.connections) + sum(listener.connecting for listener in self._listeners)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer; where other processes do, too, each takes its share."""
+        if self.shares is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        for listener in sockets or ():
+            taking = SharedListener(listener, self._protocol, self.shares, self.all_connections)
+            self._listeners.append(taking)
+            self.servers.append(cast("asyncio.Server", taking))  # it is closed and waited for like one
+
+    def _protocol(self) -> asyncio.Protocol:
+        return PatientProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell the other processes of connections that have come and gone."""
+        if self.shares is not None and not self.should_exit:
+            self.shares.tell(self.all_connections())
+        return await super().on_tick(counter)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -174,30 +219,37 @@ class _Server(uvicorn.Server):
 
 
 async def _serve_all(
-    configs: Sequence[uvicorn.Config], sockets: Sequence[socket.socket], tell: Callable[[], None], life: int | None
+    configs: Sequence[uvicorn.Config], sockets: Sequence[socket.socket], membership: Membership | None
 ) -> None:
     servers = [_Server(config) for config in configs]
+    if membership is not None:
+        for server in servers:
+            server.shares = membership.shares
+            server.all_connections = lambda: sum(server.connections() for server in servers)
 
     def end(number: int) -> None:
         for server in servers:
             server.force_exit = server.should_exit  # a second signal does not wait for requests
             server.should_exit = True
             server.drains = number == signal.SIGTERM  # whoever types Ctrl-C waits for nobody
+        if membership is not None:
+            membership.shares.end()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
-    if life is not None:
-        loop.add_reader(life, _end_orphan, loop, life, end)
+    if membership is not None:
+        loop.add_reader(membership.life, _end_orphan, loop, membership.life, end)
     tasks = [
         asyncio.create_task(server.serve(sockets=[listener])) for server, listener in zip(servers, sockets, strict=True)
     ]
-    telling = asyncio.create_task(_tell_when_started(servers, tell))
+    telling = asyncio.create_task(_tell_when_started(servers, membership.tell)) if membership is not None else None
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:  # one that ends by itself takes the others with it
         server.should_exit = True
     await asyncio.gather(*tasks)
-    telling.cancel()
+    if telling is not None:
+        telling.cancel()
     if not all(server.started for server in servers):
         raise PlatformError("A service could not start", "Its log above names the cause.")
 

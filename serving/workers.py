@@ -23,11 +23,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pipeline.base.errors import ConfigurationError, PlatformError
 from pipeline.base.settings import Settings, load_settings
 from serving import server
+from serving.accepting import Shares, file_of_shares
 from serving.app import create_app
 from serving.cores import settle_on_core
 from serving.edge.rates import rate_of
@@ -88,7 +89,8 @@ def serve(services: Sequence[Service], settings: Settings) -> None:
             stack.enter_context(server.listening_socket(address)) for address in server.addresses(services, settings)
         ]
         folder = stack.enter_context(_common_folder()) if settings.metrics else None
-        Supervisor([service.name for service in services], sockets, settings.workers, folder).run()
+        counts = stack.enter_context(file_of_shares(settings.workers))
+        Supervisor([service.name for service in services], sockets, settings.workers, counts, folder).run()
 
 
 def _require_one_count(settings: Settings) -> None:
@@ -125,16 +127,24 @@ class Supervisor:
         One for each service; they listen.
     count
         Processes.
+    counts
+        File in which they tell each other how many connections they have.
     folder
         Where they tell each other their metrics; None if they do not.
     """
 
     def __init__(
-        self, names: Sequence[str], sockets: Sequence[socket.socket], count: int, folder: Path | None = None
+        self,
+        names: Sequence[str],
+        sockets: Sequence[socket.socket],
+        count: int,
+        counts: IO[bytes],
+        folder: Path | None = None,
     ) -> None:
         self._names = names
         self._sockets = sockets
         self._count = count
+        self._counts = counts
         self._folder = folder
         self._workers: list[Worker] = []
         self._ends = False
@@ -194,6 +204,7 @@ class Supervisor:
     def _replace_dead(self) -> None:
         for worker in [worker for worker in self._workers if not worker.is_alive]:
             logger.error("Process %d ended with %s; it is replaced", worker.process.pid, worker.process.returncode)
+            Shares(self._counts, worker.number).end()
             self._keep_counts_of(worker)
             if time.monotonic() - worker.started_at < PAUSE_SECONDS:
                 time.sleep(PAUSE_SECONDS)
@@ -207,11 +218,12 @@ class Supervisor:
         is_ready, tell = os.pipe()
         descriptors = [listener.fileno() for listener in self._sockets]
         number = self._free_number()
-        arguments = [str(tell), str(self._life[0]), ",".join(map(str, descriptors)), str(number), self._folder or ""]
+        pipes = [str(tell), str(self._life[0]), str(self._counts.fileno())]
+        arguments = [*pipes, ",".join(map(str, descriptors)), str(number), self._folder or ""]
         try:
             process = subprocess.Popen(  # noqa: S603 - this module itself
                 [sys.executable, "-m", "serving.workers", *arguments, *self._names],
-                pass_fds=[tell, self._life[0], *descriptors],
+                pass_fds=[tell, self._life[0], self._counts.fileno(), *descriptors],
             )
             os.close(tell)
             worker = Worker(process, number, time.monotonic())
@@ -259,7 +271,7 @@ class Supervisor:
 
 def main(arguments: Sequence[str]) -> int:
     """Serve on sockets that were opened by a `Supervisor`; the exit code."""
-    tell, life, descriptors, number, folder, *names = arguments
+    tell, life, counts, descriptors, number, folder, *names = arguments
 
     def tell_supervisor() -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -271,9 +283,11 @@ def main(arguments: Sequence[str]) -> int:
     write_json_lines(names)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors.split(",")]
     try:
+        with os.fdopen(int(counts), "r+b") as file:
+            membership = server.Membership(tell_supervisor, int(life), Shares(file, int(number)))
         apps = [create_app(name, settings) for name in names]
         with _told_together(apps, folder, int(number)):
-            server.run(apps, settings, sockets, tell_supervisor, int(life))
+            server.run(apps, settings, sockets, membership)
         if folder and select.select([int(life)], [], [], 0)[0]:
             shutil.rmtree(folder, ignore_errors=True)  # the supervisor, whose it is, was killed
     except PlatformError as error:

@@ -14,10 +14,13 @@ from pydantic import SecretStr
 
 from pipeline.base.settings import Settings
 from serving.app import create_app
+from serving.cores import settle_on_core
 from serving.server import server_config, settle_memory
 
 BODY = b'{"hello":"world"}'
 JWT_SECRET = "only for measuring, in a database that is removed"
+CORE = 1
+"""Of each of them: they take turns."""
 SERVICE_KEY = "as short-lived as the database behind it"
 
 _ALONE: dict[str, object] = {"metrics": False, "access_log": False, "otlp_endpoint": None}
@@ -63,6 +66,7 @@ def main(name: str, url: str, port: str, collector: str | None = None) -> None:
     config = server_config(app, settings)
     config.log_level = "warning"
     settle_memory()
+    settle_on_core(CORE)
     with (
         socket.create_server(("127.0.0.1", int(port)), backlog=2048) as listener,
         asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,

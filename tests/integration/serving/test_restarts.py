@@ -24,6 +24,7 @@ from tests.integration.serving.seeding import Seeded
 INSTRUMENTS = "/api/v1/instruments"
 REQUESTS = 10_000
 CALLERS = 8
+CROWD = 60
 
 
 class Callers:
@@ -108,6 +109,7 @@ def test_a_rolling_restart_loses_none_of_ten_thousand_requests(seeded: Seeded) -
         assert counted == sorted(counted)
         wait_until(lambda: _counted(service) >= callers.answered, 10)
         assert _counted(service) == callers.answered
+        assert "Traceback" not in service.log.read_text()
 
 
 def _are_replaced(service: ServingProcess, before: set[int]) -> bool:
@@ -158,7 +160,25 @@ def _asked_until_both_answer(service: ServingProcess) -> int:
 
 
 def _has_caller(worker: psutil.Process) -> bool:
-    return any(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections("inet"))
+    return _callers(worker) > 0
+
+
+def _callers(worker: psutil.Process) -> int:
+    found = [one for one in worker.net_connections("inet") if one.status == psutil.CONN_ESTABLISHED]
+    listening = {one.laddr.port for one in worker.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    return sum(one.laddr.port in listening for one in found)
+
+
+def test_callers_who_come_together_are_shared_by_the_workers(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service, ExitStack() as stack:
+        _asked_until_both_answer(service)
+        crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 15)) for _ in range(CROWD)]
+        for caller in crowd:
+            caller.sendall(f"GET {INSTRUMENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert {_read_answer(caller) for caller in crowd} == {(200, False)}
+        first, second = (_callers(worker) for worker in service.workers())
+        assert first + second >= CROWD
+        assert min(first, second) > CROWD / 3  # one that was busy for a moment has some less
 
 
 def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
@@ -183,7 +203,7 @@ def test_workers_end_with_their_supervisor(seeded: Seeded, tmp_path: Path) -> No
         service.client.close()
         service.process.kill()
         wait_until(lambda: not any(_runs(worker) for worker in workers), 20)
-        assert list(tmp_path.iterdir()) == []
+        assert list(tmp_path.iterdir()) == [], service.log.read_text()
 
 
 def _runs(process: psutil.Process) -> bool:

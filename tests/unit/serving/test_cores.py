@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from serving.cores import number_of_process
+from serving.services import SERVICES
+
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="there is no choice of cores"
 )
@@ -49,3 +52,8 @@ def test_workers_beside_each_other_keep_to_different_cores() -> None:
 def test_a_process_that_has_not_settled_uses_every_core() -> None:
     every = sorted(os.sched_getaffinity(0))
     assert _found(0) == [every, every, every]
+
+
+def test_the_services_of_a_machine_keep_apart() -> None:
+    numbers = [number_of_process(place) for place in range(len(SERVICES))]
+    assert numbers == list(range(numbers[0], numbers[0] + len(SERVICES)))
