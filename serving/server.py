@@ -14,6 +14,7 @@ from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings
@@ -119,7 +120,7 @@ def settle_memory() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
-def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How every service is run; also by the tests."""
     return uvicorn.Config(
         app,
