@@ -22,7 +22,7 @@ from serving.auth.vouching import Vouching
 from serving.caching.versions import DataVersion
 from serving.callers import BY_SERVICE
 from serving.errors import problem
-from serving.forwarding.circuit import Circuit, State
+from serving.forwarding.circuit import Circuit
 from serving.forwarding.messages import VIA
 from serving.forwarding.policy import Policy
 from serving.routing import ROUTE
@@ -76,11 +76,11 @@ class Upstreams:
         """Name → circuit."""
         return {upstream.service.name: upstream.circuit for upstream in self._by_slice.values()}
 
-    async def states(self) -> dict[str, tuple[bool, State]]:
-        """Name → whether the service says that it lives, and its circuit; asked all at once."""
+    async def answers(self) -> dict[str, bool]:
+        """Name → whether the service says that it lives; asked all at once."""
         upstreams = list(self._by_slice.values())
         lives = await asyncio.gather(*(upstream.answers() for upstream in upstreams))
-        return {u.service.name: (is_alive, u.circuit.state) for u, is_alive in zip(upstreams, lives, strict=True)}
+        return {upstream.service.name: is_alive for upstream, is_alive in zip(upstreams, lives, strict=True)}
 
     async def close(self) -> None:
         """End every connection."""

@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from array import array
+from contextlib import suppress
+from fcntl import ioctl
+from http import HTTPStatus
+from termios import TIOCOUTQ
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 from serving.edge.checked_heads import CheckedHeads
+from serving.edge.security_headers import HEADERS, NO_STORE
 
 HEAD_SECONDS = 10.0
 """From the first byte of a request, or from the beginning of a connection, to the end of its head."""
 DISCARD_SECONDS = 5.0
 """For the rest of a body after its answer: a caller reads that it was refused only once it has sent its own."""
 WRITE_SECONDS = 30.0
-"""That a caller may take nothing of an answer, once 64 KiB wait for it."""
-
-_TIMEOUT = json.dumps(
-    {
-        "type": "about:blank",
-        "title": "Request Timeout",
-        "status": 408,
-        "detail": f"The head of the request did not end within {HEAD_SECONDS:g} s.",
-    }
-).encode()
+"""In which a caller takes `LEAST_BYTES` of an answer, once 64 KiB wait for it."""
+LEAST_BYTES = 64 * 1024
+"""Less than 2 KiB a second would hold an answer for hours."""
 
 
 class PatientProtocol(CheckedHeads):
@@ -68,7 +67,7 @@ class PatientProtocol(CheckedHeads):
     def pause_writing(self) -> None:
         """Give the caller a while to take what waits."""
         super().pause_writing()
-        self._writing = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+        self._await_reader()
 
     def resume_writing(self) -> None:
         """Go on."""
@@ -81,6 +80,22 @@ class PatientProtocol(CheckedHeads):
         self._stop_reading_limit()
         self._stop_writing_limit()
 
+    def _await_reader(self) -> None:
+        self._writing = self.loop.call_later(WRITE_SECONDS, self._end_without_reader, self._untaken_bytes())
+
+    def _end_without_reader(self, untaken_before: int) -> None:
+        if untaken_before - self._untaken_bytes() < LEAST_BYTES:
+            self.transport.abort()
+        else:
+            self._await_reader()
+
+    def _untaken_bytes(self) -> int:
+        """Bytes that the caller's machine has not acknowledged: the system's buffer may hold megabytes of them."""
+        held = array("i", [0])
+        with suppress(OSError):  # where the system does not tell, what waits before its buffer has to do
+            ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, held)
+        return self.transport.get_write_buffer_size() + held[0]
+
     def _await_head(self) -> None:
         if self._reading is None:
             self._reading = self.loop.call_later(HEAD_SECONDS, self._end_without_head)
@@ -89,18 +104,28 @@ class PatientProtocol(CheckedHeads):
         if self.transport.is_closing():
             return
         if self.conn.trailing_data[0]:  # who has sent nothing is told nothing
-            headers = [
-                ("content-type", "application/problem+json"),
-                ("content-length", str(len(_TIMEOUT))),
-                ("connection", "close"),
-            ]
-            for event in (
-                h11.Response(status_code=408, headers=headers, reason=b"Request Timeout"),
-                h11.Data(data=_TIMEOUT),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The head of the request did not end within {HEAD_SECONDS:g} s.")
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the words of a problem and not in the server's own."""
+        self._refuse(HTTPStatus.BAD_REQUEST, f"The request is no HTTP/1.1 that can be read: {msg}")
+        self.transport.close()
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer before there is a request that could be logged, counted or given an id."""
+        problem = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
+        body = json.dumps(problem).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            NO_STORE,
+            *HEADERS,
+        ]
+        head = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
 
     def _stop_reading_limit(self) -> None:
         if self._reading is not None:

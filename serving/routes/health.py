@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,6 +21,9 @@ from serving.forwarding.circuit import State
 from serving.pulse import CONNECT_TIMEOUT_SECONDS
 
 READY_SECONDS = 2.0
+HELD_SECONDS = 1.0
+"""That the result of a check is given to all who ask: anybody may, as often as they like, and each check takes a new
+connection and a call of every service behind this one."""
 PROBES = 2
 """Checks at once: a server that hangs holds at most so many threads."""
 
@@ -67,29 +74,66 @@ async def health(request: Request) -> Health:
 @router.get("/ready", responses=problem_responses(503))
 async def ready(request: Request) -> Readiness:
     """Say whether Postgres answers within 2 s and has its schema, and how the services behind this one are."""
+    state = request.app.state
+    check: _Check | None = getattr(state, "readiness_check", None)
+    if check is None or check.is_old:
+        check = state.readiness_check = _Check(asyncio.ensure_future(_found(request)))
+    found = await asyncio.shield(check.result)  # whoever leaves takes it away from nobody
+    circuits = state.upstreams.circuits()
+    return Readiness(
+        service=state.service.name,
+        timestamp=datetime.now(UTC),
+        version=state.settings.app_version,
+        schema_revision=found.schema_revision,
+        image_digest=_digest(state.settings.current_image),
+        upstreams={
+            name: UpstreamOut(answers=answers, circuit=circuits[name].state)
+            for name, answers in found.upstream_answers.items()
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a check that succeeded has found."""
+
+    schema_revision: str
+    upstream_answers: Mapping[str, bool]
+
+
+class _Check:
+    """A check under way, or what it found not long ago."""
+
+    def __init__(self, result: asyncio.Future[_Found]) -> None:
+        self.result = result
+        self._ended_at = float("inf")
+        result.add_done_callback(self._end)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the next who asks needs a new one."""
+        return time.monotonic() > self._ended_at + HELD_SECONDS
+
+    def _end(self, result: asyncio.Future[_Found]) -> None:
+        self._ended_at = time.monotonic()
+        if not result.cancelled():
+            result.exception()  # seen, also where everybody who asked has left
+
+
+async def _found(request: Request) -> _Found:
+    state = request.app.state
     revision = None
     with anyio.move_on_after(READY_SECONDS):
         revision = await to_thread.run_sync(
             check_readiness,
-            request.app.state.connections.url,
+            state.connections.url,
             CONNECT_TIMEOUT_SECONDS,
             abandon_on_cancel=True,
             limiter=_limiter(request),
         )
     if revision is None:
         raise DatabaseError(f"Postgres did not answer within {READY_SECONDS:g} s", "See the server's log.")
-    state = request.app.state
-    return Readiness(
-        service=state.service.name,
-        timestamp=datetime.now(UTC),
-        version=state.settings.app_version,
-        schema_revision=revision,
-        image_digest=_digest(state.settings.current_image),
-        upstreams={
-            name: UpstreamOut(answers=answers, circuit=circuit)
-            for name, (answers, circuit) in (await state.upstreams.states()).items()
-        },
-    )
+    return _Found(revision, await state.upstreams.answers())
 
 
 def _digest(image: str | None) -> str | None:

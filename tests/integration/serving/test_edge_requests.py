@@ -243,6 +243,26 @@ def test_an_answer_that_nobody_reads_is_given_up(service: Running) -> None:
         assert seconds_until_closed(connection) < 2.0
 
 
+def test_an_answer_that_is_read_slowly_is_read_to_its_end(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_clients, "LEAST_BYTES", 16_384)
+    asked = 20
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", service.port))
+        for _ in range(asked - 1):
+            connection.sendall(head("GET", "/docs/swagger-ui-bundle.js"))
+        connection.sendall(head("GET", "/docs/swagger-ui-bundle.js", Connection="close"))
+        started, received_bytes = time.monotonic(), 0
+        while piece := connection.recv(65_536):
+            received_bytes += len(piece)
+            if time.monotonic() - started < 3.0:  # several times the patience of this service
+                time.sleep(0.005)
+    one = len(service.client.get("/docs/swagger-ui-bundle.js").content)
+    assert time.monotonic() - started > 1.0
+    assert received_bytes > asked * one
+
+
 def test_slow_clients_hold_nobody_up(service: Running) -> None:
     connections = [raw(service) for _ in range(50)]
     for connection in connections:
@@ -257,6 +277,7 @@ def test_slow_clients_hold_nobody_up(service: Running) -> None:
 def test_the_limits_of_production_are_those_that_are_documented() -> None:
     assert (bodies.BodyLimits(1).between_seconds, bodies.BodyLimits(1).total_seconds) == (10.0, 30.0)
     assert (slow_clients.HEAD_SECONDS, slow_clients.DISCARD_SECONDS, slow_clients.WRITE_SECONDS) == (10.0, 5.0, 30.0)
+    assert slow_clients.LEAST_BYTES == 65_536
 
 
 # Headers of answers ----------------------------------------------------------------------------------------

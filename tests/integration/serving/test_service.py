@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import socket
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import httpx
 import psycopg
@@ -19,7 +22,9 @@ from pydantic import SecretStr
 from pipeline.base.errors import ConfigurationError, PlatformError
 from pipeline.store.engine import Database, libpq_url
 from pipeline.store.instruments import Instrument
+from pipeline.store.readiness import check_readiness
 from serving.app import create_app
+from serving.routes import health
 from serving.server import Address, addresses, listening_socket
 from serving.server import serve as serve_services
 from serving.services import SERVICES
@@ -73,6 +78,23 @@ def test_without_postgres_the_service_lives_and_says_why(serve: Serve) -> None:
         assert answer.headers["retry-after"]
         assert "No Postgres answers at postgresql://user@127.0.0.1:1/none" in answer.json()["detail"]
         assert "secret" not in answer.text
+
+
+def test_a_flood_of_probes_is_one_check(seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[float] = []
+
+    def check(*arguments: object) -> str:
+        checks.append(time.monotonic())
+        time.sleep(0.3)
+        return check_readiness(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(health, "check_readiness", check)
+    client = serve(seeded.database.url).client
+    with ThreadPoolExecutor(20) as threads:
+        statuses = set(threads.map(lambda _: client.get("/health/ready").status_code, range(200)))
+    assert statuses == {200}
+    # One that is under way is waited for, and what it has found counts for a second.
+    assert len(checks) == 1 or min(b - a for a, b in pairwise(checks)) > health.HELD_SECONDS
 
 
 def test_a_silent_postgres_is_not_ready(serve: Serve) -> None:
@@ -183,7 +205,26 @@ def test_a_request_head_without_end_is_refused(seeded: Seeded, serve: Serve) -> 
     service = serve(seeded.database.url)
     with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000)
-        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"]
+)
+def test_what_is_no_http_is_refused_with_a_problem(seeded: Seeded, serve: Serve, sent: bytes) -> None:
+    service = serve(seeded.database.url)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        connection.sendall(sent)
+        answer = b""
+        while piece := connection.recv(65_536):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    for header in (b"content-type: application/problem+json", b"x-content-type-options: nosniff", b"connection: close"):
+        assert header in head.lower()
+    problem = json.loads(body)
+    assert (problem["status"], problem["title"]) == (400, "Bad Request")
+    assert "no HTTP/1.1 that can be read" in problem["detail"]
 
 
 def test_a_taken_port_is_named(seeded: Seeded) -> None:
