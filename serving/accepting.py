@@ -57,13 +57,17 @@ class Shares:
         self._memory = mmap.mmap(file.fileno(), 0)
         self._counts = memoryview(self._memory).cast("I")
         self._place = number - 1
+        self._has_ended = False
 
     def tell(self, connections: int) -> None:
-        """Tell the others how many the process has."""
+        """Tell the others how many the process has; nothing more once it has ended."""
+        if self._has_ended:
+            return
         self._counts[self._place] = connections + 1
 
     def end(self) -> None:
         """Tell the others that the process takes no more."""
+        self._has_ended = True
         self._counts[self._place] = _TAKES_NONE
 
     def are_unfair(self, connections: int) -> bool:

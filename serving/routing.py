@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import compile_path
 from starlette.types import Scope
 
-from serving.cores import use_all_cores
+from serving.cores import freely
 from serving.finishing import documented, finished
 from serving.request_values import with_request_values
 
@@ -134,14 +134,9 @@ async def compute(function: Callable[..., Made], **values: Any) -> Made:
     """Run a function behind the bulkhead: in one of the threads, and with connections, of what computes."""
     marked = COMPUTES.set(True)  # in the context of this request, which the thread takes over
     try:
-        return await to_thread.run_sync(partial(_compute_freely, function, values), limiter=_computing_threads())
+        return await to_thread.run_sync(freely, partial(function, **values), limiter=_computing_threads())
     finally:
         COMPUTES.reset(marked)  # what else the request does is as small as any reading
-
-
-def _compute_freely(function: Callable[..., Made], values: dict[str, Any]) -> Made:
-    use_all_cores()
-    return function(**values)
 
 
 def _computing_threads() -> CapacityLimiter:

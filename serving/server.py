@@ -20,7 +20,7 @@ from pipeline.base.errors import PlatformError
 from pipeline.base.settings import Settings
 from serving.accepting import SharedListener, Shares
 from serving.app import create_app
-from serving.cores import number_of_process, settle_on_core
+from serving.cores import settle_on_core
 from serving.edge.slow_clients import PatientProtocol
 from serving.services import SERVICES, Service
 
@@ -28,8 +28,8 @@ BACKLOG = 2048
 LONGEST_HEAD_BYTES = 32 * 1024
 """Request line and headers."""
 KEEP_ALIVE_SECONDS = 5
-GRACE_SECONDS = 5
-"""For requests that run when the end is asked for."""
+GRACE_SECONDS = 12
+"""For requests that run when the end is asked for: longer than any statement of theirs may take."""
 DRAIN_SECONDS = 2.0
 """For callers that hold a connection: a request may be on its way, so its answer says that it is the last one."""
 
@@ -74,7 +74,8 @@ def serve(services: Sequence[Service], settings: Settings) -> None:
     apps = [create_app(service.name, settings) for service in services]
     with ExitStack() as stack:
         sockets = [stack.enter_context(listening_socket(address)) for address in addresses(services, settings)]
-        settle_on_core(number_of_process(SERVICES.index(services[0])))
+        if settings.own_core:
+            settle_on_core(SERVICES.index(services[0]))  # those of one machine keep apart
         run(apps, settings, sockets)
 
 

@@ -44,6 +44,8 @@ START_SECONDS = 30.0
 """Until a new process must answer."""
 LOOK_SECONDS = 0.1
 """Between two looks at the processes."""
+END_SECONDS = 4.0
+"""For what a process closes after its last answer; with the rest less than a container is given."""
 PAUSE_SECONDS = 1.0
 """Before a process that died at once is replaced."""
 
@@ -56,12 +58,15 @@ class Worker:
     ----------
     number
         Which none has that runs beside it; the next one may have it again.
+    place
+        Which core it keeps to: that of the process that it replaces, while both run.
     started_at
         In seconds of the monotonic clock.
     """
 
     process: subprocess.Popen[bytes]
     number: int
+    place: int
     started_at: float
 
     @property
@@ -182,8 +187,8 @@ class Supervisor:
         self._renews = True
 
     def _start_all(self) -> None:
-        for _ in range(self._count):
-            worker = self._started()
+        for place in range(self._count):
+            worker = self._started(place)
             if worker is None:
                 if self._ends:
                     return
@@ -194,7 +199,7 @@ class Supervisor:
         """Start each new process before its old one ends; one that does not answer leaves the old one."""
         self._renews = False
         for old in list(self._workers):
-            new = self._started()
+            new = self._started(old.place)
             if new is None:
                 logger.error("A new process does not answer; the old one goes on")
                 return
@@ -204,35 +209,46 @@ class Supervisor:
     def _replace_dead(self) -> None:
         for worker in [worker for worker in self._workers if not worker.is_alive]:
             logger.error("Process %d ended with %s; it is replaced", worker.process.pid, worker.process.returncode)
-            Shares(self._counts, worker.number).end()
-            self._keep_counts_of(worker)
+            self._forget(worker)
             if time.monotonic() - worker.started_at < PAUSE_SECONDS:
                 time.sleep(PAUSE_SECONDS)
-            new = self._started()
+            new = self._started(worker.place)
             if new is not None:
                 self._workers.remove(worker)
                 self._workers.append(new)
 
-    def _started(self) -> Worker | None:
-        """A new process once it answers; None if it does not."""
-        is_ready, tell = os.pipe()
-        descriptors = [listener.fileno() for listener in self._sockets]
-        number = self._free_number()
-        pipes = [str(tell), str(self._life[0]), str(self._counts.fileno())]
-        arguments = [*pipes, ",".join(map(str, descriptors)), str(number), self._folder or ""]
+    def _started(self, place: int) -> Worker | None:
+        """A new process once it answers; None if it does not, or if the system has no room for it."""
         try:
-            process = subprocess.Popen(  # noqa: S603 - this module itself
-                [sys.executable, "-m", "serving.workers", *arguments, *self._names],
-                pass_fds=[tell, self._life[0], self._counts.fileno(), *descriptors],
-            )
-            os.close(tell)
-            worker = Worker(process, number, time.monotonic())
-            if self._is_told(is_ready, worker):
+            is_ready, tell = os.pipe()
+        except OSError as error:
+            logger.error("A new process cannot be started (%s)", error)
+            return None
+        try:
+            worker = self._begun(place, tell)
+            if worker is None or self._is_told(is_ready, worker):
                 return worker
             self._stop([worker])
             return None
         finally:
             os.close(is_ready)
+
+    def _begun(self, place: int, tell: int) -> Worker | None:
+        descriptors = [listener.fileno() for listener in self._sockets]
+        number = self._free_number()
+        pipes = [str(tell), str(self._life[0]), str(self._counts.fileno())]
+        arguments = [*pipes, ",".join(map(str, descriptors)), str(number), str(place), self._folder or ""]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - this module itself
+                [sys.executable, "-m", "serving.workers", *arguments, *self._names],
+                pass_fds=[tell, self._life[0], self._counts.fileno(), *descriptors],
+            )
+        except OSError as error:
+            logger.error("A new process cannot be started (%s)", error)
+            return None
+        finally:
+            os.close(tell)
+        return Worker(process, number, place, time.monotonic())
 
     def _is_told(self, is_ready: int, worker: Worker) -> bool:
         deadline = worker.started_at + START_SECONDS
@@ -251,14 +267,15 @@ class Supervisor:
                 worker.process.send_signal(signal.SIGTERM)
         for worker in workers:
             try:
-                worker.process.wait(server.DRAIN_SECONDS + server.GRACE_SECONDS + 5.0)
+                worker.process.wait(server.DRAIN_SECONDS + server.GRACE_SECONDS + END_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            self._keep_counts_of(worker)
+            self._forget(worker)
 
-    def _keep_counts_of(self, ended: Worker) -> None:
-        """Keep what a process has counted, so that no sum falls."""
+    def _forget(self, ended: Worker) -> None:
+        """Tell the others that a process has no connections any more, and keep what it has counted: no sum falls."""
+        Shares(self._counts, ended.number).end()
         if self._folder is None:
             return
         from serving.observability.worker_metrics import fold  # noqa: PLC0415 - its library takes 0.1 s to import
@@ -271,15 +288,16 @@ class Supervisor:
 
 def main(arguments: Sequence[str]) -> int:
     """Serve on sockets that were opened by a `Supervisor`; the exit code."""
-    tell, life, counts, descriptors, number, folder, *names = arguments
+    tell, life, counts, descriptors, number, place, folder, *names = arguments
 
     def tell_supervisor() -> None:
         with contextlib.suppress(BrokenPipeError):
             os.write(int(tell), b"1")
         os.close(int(tell))
 
-    settle_on_core(int(number))
     settings = load_settings()
+    if settings.own_core:
+        settle_on_core(int(place))
     write_json_lines(names)
     sockets = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors.split(",")]
     try:

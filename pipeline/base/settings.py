@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     simulation_workers: int = Field(1, ge=0, le=64, validation_alias="FINTECH_SIMULATION_WORKERS")
     simulation_scheduler: SchedulerAddress | None = Field(None, validation_alias="SIMULATION_SCHEDULER")
     workers: int = Field(1, ge=1, le=64, validation_alias="FINTECH_WORKERS")
+    own_core: bool = Field(True, validation_alias="FINTECH_OWN_CORE")
     cache_mib: int = Field(32, ge=0, le=65_536, validation_alias="FINTECH_CACHE_MIB")
     cache_seconds: float = Field(300.0, gt=0, allow_inf_nan=False, validation_alias="FINTECH_CACHE_SECONDS")
     redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")

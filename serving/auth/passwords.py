@@ -11,6 +11,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.store.users import normalised
+from serving.cores import all_cores
 
 SHORTEST, LONGEST = 12, 128
 HASHES_AT_ONCE = 2
@@ -22,7 +23,7 @@ _turns = threading.BoundedSemaphore(HASHES_AT_ONCE)
 def hashed(password: str, email: str) -> str:
     """The hash to store; errors as in `require_acceptable`."""
     require_acceptable(password, email)
-    with _turns:
+    with _turns, all_cores():
         return _hasher().hash(password.encode("utf-8", "surrogatepass"))
 
 
@@ -45,7 +46,7 @@ def require_acceptable(password: str, email: str) -> None:
 def is_right(password: str, known: str | None) -> bool:
     """Whether a password has a hash; without one it takes the same time, so that nobody learns who has an account."""
     given = password[: LONGEST + 1].encode("utf-8", "surrogatepass")
-    with _turns:
+    with _turns, all_cores():
         try:
             matches = _hasher().verify(given, known if known is not None else _nobodys())
         except PwdlibError:

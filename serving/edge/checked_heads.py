@@ -19,6 +19,7 @@ import h11
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 Header = tuple[bytes, bytes]
 
@@ -40,7 +41,7 @@ class CheckedHeads(H11Protocol):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         cycle = self.cycle  # the next one of the connection begins when this one has answered
-        beginning = _Beginning(cycle)
+        beginning = _Beginning(cycle, self.server_state)
 
         async def send_checked(message: Message) -> None:
             if message["type"] == "http.response.start" and not cycle.response_started:
@@ -59,8 +60,9 @@ class CheckedHeads(H11Protocol):
 class _Beginning:
     """Does what ``cycle.send`` does with the beginning of an answer, up to the first part of its body."""
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, server: ServerState) -> None:
         self._cycle = cycle
+        self._server = server
         self._head = b""
         self._flushing: asyncio.Handle | None = None
 
@@ -78,7 +80,7 @@ class _Beginning:
             return
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        headers = [*cycle.default_headers, *message.get("headers", ())]
+        headers = [*self._server.default_headers, *message.get("headers", ())]  # as they are now: it may end meanwhile
         if CLOSE_HEADER in cycle.scope["headers"] and CLOSE_HEADER not in headers:
             headers.append(CLOSE_HEADER)
         status = message["status"]

@@ -13,6 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 from pipeline.base.errors import DatabaseError, NotInstalledError
+from serving.cores import freely
 from serving.pages.drawing import printed
 from serving.pages.tear_sheet_parts import Sheet
 
@@ -40,7 +41,7 @@ async def typeset(sheet: Sheet) -> bytes:
     if limiter.statistics().tasks_waiting >= WAITING:
         raise DatabaseError(f"{WAITING} tear sheets are waiting to be set", "Try again in a few seconds.")
     setting = asyncio.ensure_future(
-        to_thread.run_sync(partial(set_sheet, sheet), limiter=limiter, abandon_on_cancel=True)
+        to_thread.run_sync(freely, partial(set_sheet, sheet), limiter=limiter, abandon_on_cancel=True)
     )
     done, _ = await asyncio.wait({setting}, timeout=SECONDS)
     if not done:

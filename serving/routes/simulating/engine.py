@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from pipeline.base.errors import InvalidInputError
 from pipeline.base.types import FloatArray
+from serving.cores import freely
 from serving.held import Held
 from serving.routes.simulating.forms import SimulatedProbabilityOut, SimulatedRow, SimulateIn
 
@@ -225,4 +226,4 @@ class Bulkhead:
 
     async def run(self, simulate: Callable[[], T]) -> T:
         """Simulate in one of the threads."""
-        return await to_thread.run_sync(simulate, limiter=self._limiter)
+        return await to_thread.run_sync(freely, simulate, limiter=self._limiter)

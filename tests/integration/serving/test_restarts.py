@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -100,6 +101,7 @@ def test_a_rolling_restart_loses_none_of_ten_thousand_requests(seeded: Seeded) -
                 service.process.send_signal(signal.SIGHUP)
                 wait_until(lambda: _counts_until(_are_replaced(service, before), service, counted), 120)  # noqa: B023
                 restarts += 1
+                assert _cores(service) == _cores_of_two()
         finally:
             callers.stop()
         assert callers.lost == []
@@ -115,6 +117,16 @@ def test_a_rolling_restart_loses_none_of_ten_thousand_requests(seeded: Seeded) -
 def _are_replaced(service: ServingProcess, before: set[int]) -> bool:
     now = {worker.pid for worker in service.workers()}
     return len(now) == 2 and before.isdisjoint(now)
+
+
+def _cores(service: ServingProcess) -> list[list[int]]:
+    return sorted(worker.cpu_affinity() or [] for worker in service.workers())
+
+
+def _cores_of_two() -> list[list[int]]:
+    """Where two workers keep to cores of their own; where there is one core only, both to that."""
+    cores = sorted(os.sched_getaffinity(0))
+    return [[core] for core in cores[:2]] if len(cores) > 1 else [cores, cores]
 
 
 def _counts_until(is_over: bool, service: ServingProcess, counted: list[float]) -> bool:
@@ -189,6 +201,30 @@ def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
         assert _asked_anew(service) == 200
         wait_until(lambda: {w.pid for w in service.workers()} - {victim.pid, other.pid} != set(), 30)
         assert _asked_anew(service) == 200
+        wait_until(lambda: _cores(service) == _cores_of_two(), 30)
+
+
+def test_workers_that_the_system_has_no_room_for_leave_those_that_answer(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+        wait_until(lambda: len(service.workers()) == 2, 30)
+        before = {worker.pid for worker in service.workers()}
+        supervisor = psutil.Process(service.process.pid)
+        _, most = supervisor.rlimit(psutil.RLIMIT_NOFILE)
+        supervisor.rlimit(psutil.RLIMIT_NOFILE, (3, most))  # no pipe can be opened any more
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "A new process cannot be started" in service.log.read_text(), 10)
+        assert {worker.pid for worker in service.workers()} == before
+        assert _asked_anew(service) == 200
+        supervisor.rlimit(psutil.RLIMIT_NOFILE, (most, most))
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: _are_replaced(service, before), 120)
+        assert _asked_anew(service) == 200
+
+
+def test_a_process_may_be_left_to_the_system(seeded: Seeded) -> None:
+    for given, expected in (("true", 1), ("false", len(os.sched_getaffinity(0)))):
+        with serving_process(seeded.database.url, FINTECH_OWN_CORE=given) as service:
+            assert len(psutil.Process(service.process.pid).cpu_affinity() or []) == expected
 
 
 def _asked_anew(service: ServingProcess) -> int:
@@ -216,11 +252,12 @@ def _runs(process: psutil.Process) -> bool:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sigterm_loses_no_request_under_way(own_seeded: Seeded, workers: str) -> None:
-    answers: list[int] = []
+    answers: list[tuple[int, str | None]] = []
 
     def ask(base: httpx.URL) -> None:
         with httpx.Client(base_url=base, timeout=20, trust_env=False) as client:
-            answers.append(client.get(INSTRUMENTS).status_code)
+            answer = client.get(INSTRUMENTS)
+            answers.append((answer.status_code, answer.headers.get("connection")))
 
     with serving_process(own_seeded.database.url, FINTECH_WORKERS=workers, FINTECH_CACHE_MIB="0") as service:
         with own_seeded.database.connect() as lock:
@@ -230,11 +267,11 @@ def test_sigterm_loses_no_request_under_way(own_seeded: Seeded, workers: str) ->
                 thread.start()
             wait_until(lambda: _waiting_for_locks(own_seeded.database) == 6)
             service.process.send_signal(signal.SIGTERM)
-            time.sleep(1.0)
+            time.sleep(8.0)  # nearly as long as a statement may take
             lock.commit()
         for thread in threads:
             thread.join()
-        assert answers == [200] * 6
+        assert answers == [(200, "close")] * 6
         assert service.process.wait(15) == 0
 
 

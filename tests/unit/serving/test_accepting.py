@@ -182,6 +182,14 @@ def test_whose_turn_it_is(own: int, others: list[int], expected: bool) -> None:
         assert Shares(file, 1).are_unfair(own) is expected
 
 
+def test_who_has_ended_tells_no_more() -> None:
+    with file_of_shares(2) as file:
+        own, ending = Shares(file, 1), Shares(file, 2)
+        ending.end()
+        ending.tell(0)  # of a connection that it has taken just before
+        assert not own.are_unfair(50)
+
+
 def test_who_has_ended_is_waited_for_no_more() -> None:
     with file_of_shares(2) as file:
         own, other = Shares(file, 1), Shares(file, 2)

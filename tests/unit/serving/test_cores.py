@@ -9,8 +9,7 @@ import sys
 
 import pytest
 
-from serving.cores import number_of_process
-from serving.services import SERVICES
+from serving.cores import freely
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="there is no choice of cores"
@@ -54,6 +53,23 @@ def test_a_process_that_has_not_settled_uses_every_core() -> None:
     assert _found(0) == [every, every, every]
 
 
-def test_the_services_of_a_machine_keep_apart() -> None:
-    numbers = [number_of_process(place) for place in range(len(SERVICES))]
-    assert numbers == list(range(numbers[0], numbers[0] + len(SERVICES)))
+_FREED = """
+import json, os
+from serving.cores import freely, settle_on_core
+settle_on_core(1)
+own = sorted(os.sched_getaffinity(0))
+meanwhile = freely(lambda: sorted(os.sched_getaffinity(0)))
+print(json.dumps([own, meanwhile, sorted(os.sched_getaffinity(0))]))
+"""
+
+
+def test_what_computes_in_a_thread_of_others_gives_it_back_as_it_was() -> None:
+    ended = subprocess.run([sys.executable, "-c", _FREED], capture_output=True, text=True, check=True)
+    own, meanwhile, afterwards = json.loads(ended.stdout)
+    assert len(own) == 1
+    assert meanwhile == sorted(os.sched_getaffinity(0))
+    assert afterwards == own
+
+
+def test_where_nothing_has_settled_nothing_is_changed() -> None:
+    assert freely(lambda: sorted(os.sched_getaffinity(0))) == sorted(os.sched_getaffinity(0))
