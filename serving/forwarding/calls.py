@@ -128,8 +128,10 @@ class Upstream:
                 await delivery.deliver(response)
             self.circuit.succeed(entry)
         except asyncio.CancelledError as error:
-            # Its own limit ends a call like this, too: who has waited so long has seen a failure.
-            self._failed(entry, error)
+            # Its own limit ends a call like this, too: who has waited so long has seen a failure. Once the answer is
+            # passed on as it comes, its caller may be who is slow, and is nobody else's concern.
+            if not delivery.has_begun:
+                self._failed(entry, error)
             raise
         finally:
             self.circuit.leave(entry)

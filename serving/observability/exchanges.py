@@ -78,7 +78,7 @@ class ExchangeMiddleware:
         watch = _Watch(send, request_id.encode())
         try:
             if self._tracing is None or not self._tracing.takes(traceparent):
-                TRACEPARENT.set(traceparent)
+                TRACEPARENT.set(traceparent if self._tracing is None else self._tracing.left_out(traceparent))
                 await self._app(scope, receive, watch)
             else:
                 with self._tracing.request(scope["method"], traceparent) as span:

@@ -9,6 +9,7 @@ from serving.observability.access_log import AccessLog
 from serving.observability.defects import DefectReports
 from serving.observability.exchanges import Recorder
 from serving.observability.tracing import Tracing
+from serving.services import service_named
 
 if TYPE_CHECKING:
     from pipeline.base.settings import Settings
@@ -32,7 +33,7 @@ class Instruments:
         return cls(
             AccessLog(service) if writes_lines else None,
             _metrics(cache) if settings.metrics else None,
-            Tracing(service, settings.otlp_endpoint, settings.trace_ratio) if settings.otlp_endpoint else None,
+            _tracing(service, settings) if settings.otlp_endpoint else None,
             DefectReports(settings.sentry_dsn.get_secret_value(), settings.environment, settings.app_version)
             if settings.sentry_dsn
             else None,
@@ -59,6 +60,13 @@ class Instruments:
         for part in (self.tracing, self.defects, self.access_log):
             if part is not None:
                 part.close()
+
+
+def _tracing(service: str, settings: Settings) -> Tracing:
+    assert settings.otlp_endpoint is not None  # asked before
+    # Strangers reach the gateway alone; the others are called by it, with the token of services.
+    believes = settings.is_local or service_named(service).slice is not None
+    return Tracing(service, settings.otlp_endpoint, settings.trace_ratio, believes_callers=believes)
 
 
 def _metrics(cache: ResponseCache) -> Metrics:

@@ -29,7 +29,7 @@ _SAMPLED = 1
 class Tracing:
     """Makes spans and sends them in the background.
 
-    A caller's decision counts, as far as one was made; else a share of the requests is traced.
+    A caller's decision counts, if it is believed and one was made; else a share of the requests is traced.
 
     Parameters
     ----------
@@ -39,12 +39,16 @@ class Tracing:
         Address of a collector; spans go to ``/v1/traces`` there.
     ratio
         Share of requests, from 0 to 1.
+    believes_callers
+        Whether a caller that traces a request decides for this service, too. Strangers could have all of theirs
+        traced; the trace that they name is gone on with all the same.
     """
 
-    def __init__(self, service: str, endpoint: str, ratio: float) -> None:
+    def __init__(self, service: str, endpoint: str, ratio: float, *, believes_callers: bool) -> None:
         self._service = service
         self._endpoint = endpoint.rstrip("/") + "/v1/traces"
         self._ratio = ratio
+        self._believes_callers = believes_callers
         self._provider: TracerProvider | None = None
         self._tracer: Tracer | None = None
 
@@ -71,9 +75,16 @@ class Tracing:
         if self._tracer is None:
             return False
         parent = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-        if parent is not None:
+        if parent is not None and self._believes_callers:
             return bool(int(parent[3], 16) & _SAMPLED)
         return random.random() < self._ratio  # noqa: S311 - no secret
+
+    def left_out(self, traceparent: str | None) -> str | None:
+        """What the services behind this one are told of a request that is not traced here."""
+        parent = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+        if parent is None or self._believes_callers:
+            return traceparent
+        return f"00-{parent[1]}-{parent[2]}-00"
 
     @contextmanager
     def request(self, method: str, traceparent: str | None) -> Iterator[RequestSpan]:

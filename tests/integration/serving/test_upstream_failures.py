@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from serving import upstream
+from serving.forwarding.messages import COLLECTED_BYTES
 from tests.integration.serving.gateways import (
     RISK,
     Puppet,
@@ -130,6 +132,24 @@ def test_refusals_of_the_service_are_answers(seeded: Seeded, serve: Serve, puppe
         assert (answer.status_code, answer.content, answer.headers["retry-after"]) == (503, b"{}", "7")
     assert len(puppet.asked) == 10
     assert circuit(client) == "closed"
+
+
+def test_callers_who_read_slowly_are_no_failures_of_the_service(
+    seeded: Seeded, serve: Serve, puppet: Puppet, impatient: None
+) -> None:
+    service = serve(seeded.database.url, risk_engine_url=puppet.url)
+    puppet.answer = say(b"x" * 3 * COLLECTED_BYTES)
+    with ExitStack() as stack:
+        for number in range(6):
+            caller = stack.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.connect(("127.0.0.1", service.port))
+            caller.sendall(f"GET {RISK}?limit={number + 1} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait_until(lambda: len(puppet.asked) == 6)
+        time.sleep(1.0)  # longer than the gateway waits for a service
+    assert circuit(service.client) == "closed"
+    puppet.answer = say(b"[1]")
+    assert service.client.get(RISK).content == b"[1]"
 
 
 def test_slow_calls_fill_their_own_connections_only(
