@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import wraps
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import HTTPException, Request, Response
@@ -30,6 +30,8 @@ from serving.stored_series import HeldSeries, stored_series_of, written_around
 
 TOLD = "X-Answer-Metadata"
 """Header of a table with what the JSON says beside its rows, as ASCII JSON."""
+
+OneResource = TypeVar("OneResource", bound=Resource)
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _NOT_ACCEPTABLE = 406
@@ -129,10 +131,10 @@ def _wanted(values: Mapping[str, Any], request: Request) -> tuple[TableQuery | N
 def _finished(answer: Any, asked: TableQuery | None, wanted: Format, request: Request, response: Response) -> Any:
     if not isinstance(answer, Collection | Resource):
         return answer
+    if isinstance(answer, Resource):
+        return with_told(answer, request)
     told = _told(answer, asked, request)
     told["warnings"] = [*told["warnings"], *answer.warnings]
-    if isinstance(answer, Resource):
-        return answer.model_copy(update=told)
     told["next_cursor"] = answer.next_cursor
     response.headers.update(_link(request, answer.next_cursor))
     rows: object = answer.data
@@ -142,6 +144,12 @@ def _finished(answer: Any, asked: TableQuery | None, wanted: Format, request: Re
         beside = {name: getattr(answer, name) for name in type(answer).model_fields if name not in told}
         return type(answer).model_validate(beside | told)
     return _table(answer, wanted, told, response)
+
+
+def with_told(answer: OneResource, request: Request) -> OneResource:
+    """A resource with what is told of its data: for a route that makes its own response of it, in a thread."""
+    told = _told(answer, None, request)
+    return answer.model_copy(update=told | {"warnings": [*told["warnings"], *answer.warnings]})
 
 
 def _table(answer: Collection[Any], wanted: Format, told: dict[str, Any], response: Response) -> Response:

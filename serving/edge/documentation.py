@@ -23,8 +23,10 @@ _OF_EACH = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
 )
-"""Of heads and bodies: whatever is sent to an address is read, also a body that its operation has no use for."""
+"""Of heads and bodies: whatever is sent to an address is read, also a body that its operation has no use for. And of a
+defect, which may be anywhere."""
 
 
 def describe_edge(specification: dict[str, Any], prefix: str) -> None:

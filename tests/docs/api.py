@@ -48,7 +48,35 @@ has an `Idempotency-Key`, so that it is carried out once. `start_simulation(…)
 """
 
 _TAIL = """\
+## Access
+
+On this machine (`FINTECH_ENV=local`) nobody logs in. Anywhere else each call needs the key of a program, which
+`fintech keys add USER --name NAME --scope read` makes (further scopes: `compute`, `portfolios`, `keys`, `limits`,
+`quarantine`, `instruments`, `models`, `users`, `audit`), or the token of a user, good for minutes and renewed by the
+refresh token that comes with it:
+
+```console
+$ curl -s -H "X-API-Key: $FINTECH_API_KEY" https://api.example.com/api/v1/portfolios
+$ curl -s https://api.example.com/api/v1/auth/login -H 'Content-Type: application/json' \\
+    -d '{"email": "ann@example.com", "password": "…"}' | jq -r .access_token
+$ curl -s -H "Authorization: Bearer $TOKEN" https://api.example.com/api/v1/portfolios
+```
+
+A client may ask 100 times in 15 minutes unless the operator says otherwise: `RateLimit-Remaining` tells how often
+still, and 429 with `Retry-After` that it was too often. A POST with an `Idempotency-Key`, such as a random UUID, is
+carried out once, however often it is sent within 24 hours:
+
+```console
+$ curl -s https://api.example.com/api/v1/portfolios -H "X-API-Key: $FINTECH_API_KEY" \\
+    -H "Idempotency-Key: $(uuidgen)" -H 'Content-Type: application/json' \\
+    -d '{"name": "Mine", "positions": [{"symbol": "AAPL", "quantity": 100}]}'
+```
+
 ## Conventions
+
+- Rates of exchange are at `/fx-rates`; forecasts at `/volatility-forecasts`, `/quantile-forecasts` and
+  `/probability-forecasts`, their record at `/scores`; simulations are asked for by `POST /simulate`, or
+  `POST /portfolios/{reference}/simulate`, and those in the background read at `/simulations`.
 
 - Returns, weights and losses are fractions; a loss is positive. What has no value is `null`, with a reason beside it.
 - `notice` is what every reader of the data must be told; `warnings` names by `code` what else to know before an answer

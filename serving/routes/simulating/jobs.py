@@ -32,6 +32,7 @@ from serving.answers.cursors import Order
 from serving.auth.permissions import forbid_keeping
 from serving.deps import Connections, Database
 from serving.errors import problem_responses
+from serving.finishing import with_told
 from serving.inputs import PageQuery
 from serving.routes.explaining.simulations import require_numba
 from serving.routes.simulating.desk import Desk
@@ -121,7 +122,7 @@ async def answered(
             return SimulatedOut(**dict(made), notice=found.notice)
     job = await run_in_threadpool(_submit, database, asked, subject)
     desk.workers.wake()
-    return _accepted(job, found.notice)
+    return await run_in_threadpool(_accepted, job, found.notice, request)
 
 
 @router.get("/simulations", dependencies=[Depends(forbid_keeping)])
@@ -199,9 +200,10 @@ def _job_out(job: Job, notice: str | None) -> JobOut:
     return JobOut.model_validate(JobRow.fields_of(job) | {"result": job.result, "notice": notice})
 
 
-def _accepted(job: Job, notice: str | None) -> Response:
+def _accepted(job: Job, notice: str | None, request: Request) -> Response:
     headers = {"Location": f"/api/v1/simulations/{job.id}", "Retry-After": str(RETRY_SECONDS)}
-    return Response(_job_out(job, notice).model_dump_json(), HTTPStatus.ACCEPTED, headers, "application/json")
+    told = with_told(_job_out(job, notice), request)
+    return Response(told.model_dump_json(), HTTPStatus.ACCEPTED, headers, "application/json")
 
 
 def _prefers_job(prefer: str | None) -> bool:

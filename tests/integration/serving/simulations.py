@@ -80,6 +80,8 @@ def submit(client: httpx.Client, body: dict[str, Any], **headers: str) -> dict[s
         answer = client.post(SIMULATE, json=body, headers={**AS_JOB, **headers})
     assert answer.status_code == 202, answer.text
     job: dict[str, Any] = answer.json()
+    seen = job_of(client, job["id"], headers)
+    assert (job["warnings"], job["staleness"] is None) == (seen["warnings"], seen["staleness"] is None)
     assert answer.headers["location"] == f"{JOBS}/{job['id']}"
     assert answer.headers["retry-after"] == "1"
     return job
