@@ -16,7 +16,9 @@ Role = Annotated[str, typer.Option(help="viewer, analyst, operator or admin.")]
 Name = Annotated[str, typer.Option(help="Name as others see it; the address.")]
 Generated = Annotated[bool, typer.Option("--generate", help="Make a password, and print it once.")]
 Piped = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the standard input.")]
-Scopes = Annotated[list[str] | None, typer.Option("--scope", help="What it may do, such as read or compute; give it several times.")]
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", help="What it may do, such as read or compute; give it several times.")
+]
 Days = Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it is over; it has no end.")]
 
 users = typer.Typer(help="Make users, list them, and change what they may.", no_args_is_help=True)
