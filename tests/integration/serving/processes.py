@@ -52,6 +52,7 @@ def serving_process(url: str, **environment: str) -> Iterator[ServingProcess]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "LOG_LEVEL": "warning",
+        "FINTECH_OWN_CORE": "false",  # other tests share the machine
     }
     kept = {name: value for name, value in inherited_environment().items() if name in ("PATH", "HOME", "LANG")}
     command = [sys.executable, "-m", "serving", "backend-api"]

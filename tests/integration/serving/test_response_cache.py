@@ -274,6 +274,27 @@ def test_the_death_of_redis_is_harmless(
         _until(lambda: samples(client, "fintech_cache_shared_up") == {(): 1}, 8)
 
 
+def test_a_redis_that_is_out_costs_an_answer_less_than_a_millisecond(
+    own_seeded: Seeded, serve: Serve, valkey: ValkeyServer
+) -> None:
+    without = serve(own_seeded.database.url).client
+    behind = serve(own_seeded.database.url, redis_url=redis_url(valkey)).client
+    behind.get(f"{INSTRUMENTS}/AAPL")
+    assert valkey._process is not None
+    os.kill(valkey._process.pid, signal.SIGKILL)
+    behind.get(f"{INSTRUMENTS}/MSFT")  # waits for it, once
+    more = []
+    for number in range(200):  # in turn, so that other work slows both
+        seconds = []
+        for client in (without, behind):
+            started = time.perf_counter()
+            answer = client.get(f"{INSTRUMENTS}/AAPL/prices", params={"limit": number + 1})
+            seconds.append(time.perf_counter() - started)
+            assert (answer.status_code, how(answer)) == (200, "fwd=miss")
+        more.append(seconds[1] - seconds[0])
+    assert statistics.median(more) < 0.001
+
+
 def test_a_redis_that_was_never_there_is_harmless(own_seeded: Seeded, serve: Serve) -> None:
     client = serve(own_seeded.database.url, redis_url=SecretStr("redis://127.0.0.1:1/0")).client
     assert [how(client.get(INSTRUMENTS)) for _ in range(2)] == ["fwd=miss", "hit"]

@@ -90,7 +90,7 @@ def _read_answer(connection: socket.socket) -> tuple[int, bool]:
 
 
 def test_a_rolling_restart_loses_none_of_ten_thousand_requests(seeded: Seeded) -> None:
-    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2", FINTECH_OWN_CORE="true") as service:
         callers = Callers(service.port)
         callers.start()
         restarts = 0
@@ -194,7 +194,7 @@ def test_callers_who_come_together_are_shared_by_the_workers(seeded: Seeded) -> 
 
 
 def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
-    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2", FINTECH_OWN_CORE="true") as service:
         wait_until(lambda: len(service.workers()) == 2, 30)
         victim, other = service.workers()
         victim.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -34,11 +35,18 @@ def test_a_service_that_hangs_is_left_alone_until_it_lives(
     seeded: Seeded, serve: Serve, puppet: Puppet, impatient: None
 ) -> None:
     puppet.answer, puppet.lives = hang, False
-    client = serve(seeded.database.url, risk_engine_url=puppet.url).client
+    client = serve(seeded.database.url, risk_engine_url=puppet.url, cache_mib=0).client
+    others = []
     with ThreadPoolExecutor(5) as pool:
-        for answer, seconds in pool.map(lambda n: timed(client, f"{RISK}?limit={n + 1}"), range(5)):
-            require_refusal(answer, "python-risk-engine has not answered within 0.5 s")
-            assert 0.4 < seconds < 5.0  # 0.5 on a machine that has nothing else to do
+        hanging = [pool.submit(timed, client, f"{RISK}?limit={number + 1}") for number in range(5)]
+        while not all(call.done() for call in hanging):
+            answer, seconds = timed(client, MARKET)
+            assert answer.status_code == 200
+            others.append(seconds)
+    for answer, seconds in (call.result() for call in hanging):
+        require_refusal(answer, "python-risk-engine has not answered within 0.5 s")
+        assert 0.4 < seconds < 5.0  # 0.5 on a machine that has nothing else to do
+    assert statistics.median(others) < 0.2  # what other services answer does not wait for it
     refused = [timed(client) for _ in range(50)]
     for answer, _ in refused:
         require_refusal(answer, "has not answered before and is left alone")
