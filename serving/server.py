@@ -216,7 +216,7 @@ class _Server(uvicorn.Server):
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
         end = time.monotonic() + DRAIN_SECONDS
-        while state.connections and not self.force_exit and time.monotonic() < end:
+        while self.connections() and not self.force_exit and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
 

@@ -34,6 +34,7 @@ CONNECTIONS = 100
 LOAD_ROUNDS = 15
 LOAD_SECONDS = 0.5
 PATH = "/api/v1/instruments/AAPL"
+WITH_LOGIN = ("full", "soaked")
 FIGURES = {"cached": "cached_vs_bare", "full": "full_stack_vs_bare", "postgres": "pg_read_vs_bare"}
 
 SERIES_ROUNDS = 5
@@ -155,7 +156,7 @@ def running(name: str, url: str, collector: str | None = None) -> Iterator[Serve
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             _wait_until_up(port, process)
-            yield Server(name, port, process.pid, _token(port) if name == "full" else "")
+            yield Server(name, port, process.pid, _token(port) if name in WITH_LOGIN else "")
         finally:
             ended(process)
 
@@ -258,7 +259,7 @@ def _soak(url: str, errors: Errors) -> float:
     """MiB that a server grows by under a mixed load, once it is warm."""
     seconds = float(inherited_environment().get("SOAK") or SOAK_SECONDS)
     with running("soaked", url) as server:
-        command = _command("http_load", server.port, ",".join(SOAK_PATHS), SOAK_CONNECTIONS, seconds)
+        command = _command("http_load", server.port, ",".join(SOAK_PATHS), SOAK_CONNECTIONS, seconds, server.token)
         sizes = []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
             while load.poll() is None:

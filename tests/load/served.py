@@ -37,7 +37,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "full": {**_OBSERVED, **_SECURED},
     "postgres": {**_ALONE, "cache_mib": 0},
     # A cache that is full soon, so that what still grows is no answer that is kept.
-    "soaked": {**_OBSERVED, "cache_mib": 2},
+    "soaked": {**_OBSERVED, **_SECURED, "cache_mib": 2},
 }
 
 

@@ -29,7 +29,8 @@ def fill(database: Database) -> None:
     """Fill an empty migrated database."""
     seed(database)
     with database.connect() as connection:
-        create_user(connection, NewUser(EMAIL, "Bench", hashed(PASSWORD, EMAIL), "viewer"))
+        # An operator sees the sample portfolios, which nobody owns.
+        create_user(connection, NewUser(EMAIL, "Bench", hashed(PASSWORD, EMAIL), "operator"))
     _add_long_series(database)
 
 

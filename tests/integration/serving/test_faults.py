@@ -47,6 +47,8 @@ RECOVERY_SECONDS = 2.0
 """After Postgres is there again, in which everybody is answered again."""
 NOISE_SECONDS = 0.3
 """For what one request of hundreds meets and others do not; waits that nobody ends take seconds."""
+MOST_LATE_SECONDS = 1.0
+"""That are the machine's fault; later than that is the server."""
 MACHINE_SECONDS = 3.0
 """By which any single request may be later on a machine that does other work."""
 
@@ -68,10 +70,14 @@ def service(postgres: OwnPostgres) -> Iterator[ServingProcess]:
 
 
 def lateness(cached: Load, start: float, end: float = float("inf")) -> float:
-    """Seconds by which the machine is late: what needs no Postgres takes none, unless other work is in its way."""
-    return max(
+    """Seconds by which the machine is late: what needs no Postgres takes none, unless other work is in its way.
+
+    A server that stands still is late itself, so no more than `MOST_LATE_SECONDS` are the machine's.
+    """
+    seconds = [
         asked.seconds for asked in cached.asked if start <= asked.started + asked.seconds and asked.started < end
-    )
+    ]
+    return min(max(seconds), MOST_LATE_SECONDS)
 
 
 def require_recovery(cached: Load, others: Load, back: float) -> None:
