@@ -62,7 +62,7 @@ def serving_process(url: str, **environment: str) -> Iterator[ServingProcess]:
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False) as client,
     ):
         try:
-            wait_until(lambda: _answers(client) or process.poll() is not None, 30)
+            wait_until(lambda: _answers(client) or process.poll() is not None, 90)
             assert process.poll() is None, Path(log.name).read_text()
             yield ServingProcess(process, client, port, Path(log.name))
         finally:

@@ -195,7 +195,7 @@ def test_callers_who_come_together_are_shared_by_the_workers(seeded: Seeded) -> 
 
 def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
     with serving_process(seeded.database.url, FINTECH_WORKERS="2", FINTECH_OWN_CORE="true") as service:
-        wait_until(lambda: len(service.workers()) == 2, 30)
+        wait_until(lambda: len(service.workers()) == 2, 90)
         victim, other = service.workers()
         victim.kill()
         assert _asked_anew(service) == 200
@@ -206,7 +206,7 @@ def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
 
 def test_workers_that_the_system_has_no_room_for_leave_those_that_answer(seeded: Seeded) -> None:
     with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
-        wait_until(lambda: len(service.workers()) == 2, 30)
+        wait_until(lambda: len(service.workers()) == 2, 90)
         before = {worker.pid for worker in service.workers()}
         supervisor = psutil.Process(service.process.pid)
         _, most = supervisor.rlimit(psutil.RLIMIT_NOFILE)
