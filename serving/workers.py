@@ -47,7 +47,7 @@ LOOK_SECONDS = 0.1
 END_SECONDS = 4.0
 """For what a process closes after its last answer; with the rest less than a container is given."""
 PAUSE_SECONDS = 1.0
-"""Before a process that died at once is replaced."""
+"""Before a process that died at once is replaced, and after one could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +213,11 @@ class Supervisor:
             if time.monotonic() - worker.started_at < PAUSE_SECONDS:
                 time.sleep(PAUSE_SECONDS)
             new = self._started(worker.place)
-            if new is not None:
-                self._workers.remove(worker)
-                self._workers.append(new)
+            if new is None:
+                time.sleep(PAUSE_SECONDS)  # before it is tried again
+                continue
+            self._workers.remove(worker)
+            self._workers.append(new)
 
     def _started(self, place: int) -> Worker | None:
         """A new process once it answers; None if it does not, or if the system has no room for it."""
