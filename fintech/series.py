@@ -65,6 +65,10 @@ class Told:
         found = tuple((warning["code"], warning["message"]) for warning in body.get("warnings", ()))
         return cls(body.get("notice"), found, body.get("staleness"))
 
+    def attrs(self) -> dict[str, Any]:
+        """The same for the ``attrs`` of a DataFrame."""
+        return {"notice": self.notice, "warnings": self.warnings, "staleness": self.staleness}
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -123,5 +127,5 @@ def frame(rows: Sequence[Mapping[str, object]], columns: Columns, told: Told) ->
     made = pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=DTYPES[kind]) for name, kind in columns.items()}
     )
-    made.attrs |= {"notice": told.notice, "warnings": told.warnings, "staleness": told.staleness}
+    made.attrs |= told.attrs()
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from fintech.asking import bytes_of, success_of
 from fintech.client.jobs import Job
 from fintech.client.jobs import Told as ToldProgress
 from fintech.client.requests import Day, Limit, Requests, part, window
-from fintech.series import Series
+from fintech.series import Series, Told
 from pipeline.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class Simulations(Requests):
     def simulated_paths(self, id_: UUID | str, *, first: int = 0, count: int = 1_000) -> pd.DataFrame:
         """Some paths of a job by their numbers: what each counts, and its wealth at every step; the start is 1.
 
+        ``attrs`` has what the answer tells of its data.
+
         Raises
         ------
         ConfigurationError
@@ -125,7 +128,9 @@ class Simulations(Requests):
         answer = self._ask("GET", f"{_job_path(id_)}/paths", query=query, headers={"Accept": ARROW})
         table = _arrow_table(bytes_of(answer), "simulated_paths")
         columns = {name: table[name].to_numpy() for name in table.column_names}
-        return pd.DataFrame(columns).set_index("path")
+        made = pd.DataFrame(columns).set_index("path")
+        made.attrs |= _told(table).attrs()
+        return made
 
     # Strategies --------------------------------------------------------------------------------------------
 
@@ -172,6 +177,11 @@ def _arrow_table(stream: bytes, what: str) -> Table:
             "pip install arro3-core arro3-io",
         ) from error
     return read_ipc_stream(io.BytesIO(stream)).read_all()
+
+
+def _told(table: Table) -> Told:
+    """What the answer tells beside its columns; nothing if an older service has left it out."""
+    return Told.of(json.loads(table.schema.metadata.get(b"fintech", b"{}")))
 
 
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:

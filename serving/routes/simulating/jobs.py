@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,12 +38,12 @@ from serving.routes.simulating.desk import Desk
 from serving.routes.simulating.engine import About, begun, checked_spec, is_large, simulated
 from serving.routes.simulating.forms import JobOut, JobRow, SimulatedOut, SimulateIn
 from serving.routes.simulating.inputs import Subject, read_subject
+from serving.routes.simulating.streams import DOCUMENTED, streamed
 from serving.routing import ThreadedRoute, compute
 
 if TYPE_CHECKING:
     from pipeline.simulation.run import Begun
 
-ARROW = "application/vnd.apache.arrow.stream"
 RETRY_SECONDS = 1
 
 router = APIRouter(route_class=ThreadedRoute, tags=["simulations"])
@@ -139,7 +138,7 @@ def list_simulation_jobs(query: Annotated[JobsQuery, Query()], database: Databas
 def get_simulation_job(job_id: JobPath, database: Database) -> JobOut:
     """A simulation in the background: how far it is, and its result once it is done."""
     with database.reading() as connection:
-        return _job_out(read_job(connection, job_id), database.notice(connection))
+        return job_out(read_job(connection, job_id), database.notice(connection))
 
 
 @router.delete("/simulations/{job_id}")
@@ -149,20 +148,21 @@ def cancel_simulation_job(job_id: JobPath, database: Database) -> JobOut:
         read_job(connection, job_id)
         if cancel_job(connection, job_id):
             database.record(connection, "simulation.cancel", f"simulation:{job_id}")
-        return _job_out(read_job(connection, job_id), database.notice(connection))
+        return job_out(read_job(connection, job_id), database.notice(connection))
 
 
 @router.get(
     "/simulations/{job_id}/terminal-values",
     response_class=Response,
-    responses={200: {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}},
+    responses={200: DOCUMENTED},
     dependencies=[Depends(forbid_keeping)],
 )
-def get_terminal_values(job_id: JobPath, database: Database) -> Response:
+def get_terminal_values(job_id: JobPath, request: Request, database: Database) -> Response:
     """Wealth of each path at the horizon, the start is 1: an Arrow stream with the column terminal_wealth."""
     with database.reading() as connection:
         values = read_terminal_wealth(connection, job_id)
-    return Response(_arrow(values), media_type=ARROW, headers={"Cache-Control": "no-store"})
+        job = job_out(read_job(connection, job_id), database.notice(connection))
+    return streamed({"terminal_wealth": np.frombuffer(values, dtype=np.float64)}, job, request)
 
 
 def read_asked(connection: Connection, database: Connections, asked: SimulateIn) -> Asked:
@@ -196,25 +196,17 @@ def _submit(database: Connections, asked: SimulateIn, subject: Subject) -> Job:
         return read_job(connection, job.id)
 
 
-def _job_out(job: Job, notice: str | None) -> JobOut:
+def job_out(job: Job, notice: str | None) -> JobOut:
+    """A job as it is answered, with the notice of its data."""
     return JobOut.model_validate(JobRow.fields_of(job) | {"result": job.result, "notice": notice})
 
 
 def _accepted(job: Job, notice: str | None, request: Request) -> Response:
     headers = {"Location": f"/api/v1/simulations/{job.id}", "Retry-After": str(RETRY_SECONDS)}
-    told = with_told(_job_out(job, notice), request)
+    told = with_told(job_out(job, notice), request)
     return Response(told.model_dump_json(), HTTPStatus.ACCEPTED, headers, "application/json")
 
 
 def _prefers_job(prefer: str | None) -> bool:
     preferences = [part.partition(";")[0].strip().lower() for part in (prefer or "").split(",")]
     return "respond-async" in preferences
-
-
-def _arrow(values: bytes) -> bytes:
-    from arro3.core import Table  # noqa: PLC0415 - for this answer only
-    from arro3.io import write_ipc_stream  # noqa: PLC0415
-
-    stream = io.BytesIO()
-    write_ipc_stream(Table.from_pydict({"terminal_wealth": np.frombuffer(values, dtype=np.float64)}), stream)
-    return stream.getvalue()

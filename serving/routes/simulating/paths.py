@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -10,10 +10,11 @@ from uuid import UUID
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from pipeline.base.errors import ConflictError, InvalidInputError
 from pipeline.base.types import FloatArray
-from pipeline.store.simulation_jobs import Fit, Job, read_fit, read_job
+from pipeline.store.simulation_jobs import Fit, read_fit, read_job
 from serving.auth.permissions import forbid_keeping
 from serving.deps import Connections, Database
 from serving.errors import problem_responses
@@ -21,8 +22,9 @@ from serving.held import held_of
 from serving.routes.explaining.simulations import require_numba
 from serving.routes.simulating.desk import Desk
 from serving.routes.simulating.engine import SYNC_PATH_SESSIONS, begun
-from serving.routes.simulating.forms import MAXIMUM_PATHS, SimulateIn
-from serving.routes.simulating.jobs import ARROW, JobPath
+from serving.routes.simulating.forms import MAXIMUM_PATHS, JobOut, SimulateIn
+from serving.routes.simulating.jobs import JobPath, job_out
+from serving.routes.simulating.streams import DOCUMENTED, streamed
 from serving.routing import ThreadedRoute, compute
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class PathsQuery(BaseModel):
     "/{job_id}/paths",
     response_class=Response,
     responses={
-        200: {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}},
+        200: DOCUMENTED,
         **problem_responses(409, 501),
     },
     dependencies=[Depends(forbid_keeping)],
@@ -64,8 +66,8 @@ async def get_simulated_paths(
     desk: Desk = request.app.state.simulating
     with desk.bulkhead.admitted():
         job, fit = await compute(partial(_read, database, job_id, desk.workers.code))
-        stream = await desk.bulkhead.run(partial(_walked, job, fit, query))
-    return Response(stream, media_type=ARROW, headers={"Cache-Control": "no-store"})
+        columns = await desk.bulkhead.run(partial(_walked, job, fit, query))
+    return await run_in_threadpool(streamed, columns, job, request)
 
 
 def rows_of(query: PathsQuery, asked: SimulateIn, times_of_one_series: int) -> slice:
@@ -90,7 +92,7 @@ def rows_of(query: PathsQuery, asked: SimulateIn, times_of_one_series: int) -> s
     return rows
 
 
-def _read(database: Connections, job_id: UUID, code: str) -> tuple[Job, Fit]:
+def _read(database: Connections, job_id: UUID, code: str) -> tuple[JobOut, Fit]:
     """A job that no other code than this has walked.
 
     Raises
@@ -101,7 +103,7 @@ def _read(database: Connections, job_id: UUID, code: str) -> tuple[Job, Fit]:
         If other code has.
     """
     with database.reading() as connection:
-        job, fit = read_job(connection, job_id), read_fit(connection, job_id)
+        job, fit = job_out(read_job(connection, job_id), database.notice(connection)), read_fit(connection, job_id)
     if fit.code not in (None, code):
         raise ConflictError(
             f"The paths of the simulation {job_id} were walked by another version of the service, and those of this one"
@@ -111,20 +113,17 @@ def _read(database: Connections, job_id: UUID, code: str) -> tuple[Job, Fit]:
     return job, fit
 
 
-def _walked(job: Job, fit: Fit, query: PathsQuery) -> bytes:
+def _walked(job: JobOut, fit: Fit, query: PathsQuery) -> Mapping[str, Any]:
     asked, held = SimulateIn.model_validate(job.request), held_of(fit.held)
     rows = rows_of(query, asked, 1 if held is None else held.times_of_one_series)
     returns: FloatArray = np.frombuffer(fit.fit_returns, dtype=np.float64)
-    return _arrow(begun(asked, fit.subject, returns if held is None else held.columns(returns), held), rows)
+    return _columns(begun(asked, fit.subject, returns if held is None else held.columns(returns), held), rows)
 
 
-def _arrow(simulation: Begun, rows: slice) -> bytes:
-    from arro3.core import Table  # noqa: PLC0415 - for this answer only
-    from arro3.io import write_ipc_stream  # noqa: PLC0415
-
+def _columns(simulation: Begun, rows: slice) -> Mapping[str, Any]:
     outcomes = simulation.empty_outcomes(rows.stop - rows.start)
     simulation.walk(outcomes, rows.start)
-    columns: dict[str, Any] = {
+    return {
         "path": np.arange(rows.start, rows.stop, dtype=np.int32),
         "weight": simulation.sample().weights_of(simulation.spec.paths)[rows],
         **{
@@ -134,6 +133,3 @@ def _arrow(simulation: Begun, rows: slice) -> bytes:
         "terminal_wealth": outcomes.terminal_wealth,
         "max_drawdown": outcomes.max_drawdown,
     }
-    stream = io.BytesIO()
-    write_ipc_stream(Table.from_pydict(columns), stream)
-    return stream.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import arro3.io
@@ -26,6 +27,15 @@ def job_of(api: httpx.Client, body: dict[str, Any]) -> str:
     answer = api.post(SIMULATE, json=body, headers=AS_JOB)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
+
+
+def told_of(answer: httpx.Response) -> dict[str, Any]:
+    """What a stream tells beside its numbers: in its header, and the same in its schema."""
+    told = answer.headers["x-answer-metadata"]
+    schema = arro3.io.read_ipc_stream(io.BytesIO(answer.content)).schema
+    assert schema.metadata[b"fintech"].decode() == told
+    found: dict[str, Any] = json.loads(told)
+    return found
 
 
 def paths_of(api: httpx.Client, job: str, **query: int) -> dict[str, np.ndarray]:
@@ -113,6 +123,18 @@ def test_they_are_walked_where_simulations_are(api: httpx.Client, monkeypatch: p
     monkeypatch.setattr(engine, "WAITING_REQUESTS", -engine.COMPUTING_THREADS)
     answer = api.get(f"{JOBS}/{job}/paths")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, str(engine.BUSY_SECONDS))
+
+
+@pytest.mark.parametrize("stream", ["paths", "terminal-values"])
+def test_streams_tell_what_the_job_tells(api: httpx.Client, stream: str) -> None:
+    """A notice of the data, warnings and staleness: rows are none the newer for being an Arrow stream."""
+    job = job_of(api, {**BODY, "terminal_values": True})
+    wait_until(lambda: api.get(f"{JOBS}/{job}").json()["state"] == "done", seconds=60.0)
+    answer = api.get(f"{JOBS}/{job}/{stream}")
+    assert answer.status_code == 200, answer.text
+    said = api.get(f"{JOBS}/{job}").json()
+    assert told_of(answer) == {name: said[name] for name in ("notice", "warnings", "staleness")}
+    assert {"sample_data", "stale"} & {warning["code"] for warning in said["warnings"]}
 
 
 def test_there_is_no_other_job(api: httpx.Client) -> None:

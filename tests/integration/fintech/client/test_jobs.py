@@ -29,6 +29,7 @@ def test_a_job_is_waited_for(api: fintech.Client) -> None:
     assert list(paths.index) == list(range(1_990, 2_000))
     assert list(paths.columns) == ["weight", "wealth_5", "terminal_wealth", "max_drawdown"]
     assert list(paths["terminal_wealth"]) == list(paths["wealth_5"]) == list(values[1_990:])
+    assert paths.attrs == job.known.told.attrs()
     assert api.job(str(job.id)).known == job.known
     assert str(job.id) in list(api.jobs("done").to_df().index)
 
