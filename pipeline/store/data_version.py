@@ -2,15 +2,20 @@
 
 Assets' writes are numbered (`pipeline.store.materializations`). Tables that others write have the trigger
 ``note_data_change``, which numbers each statement. Both numbers belong to the transaction that made them, so whoever
-sees one sees its rows.
+sees one sees its rows. A commit with a new number is announced to whoever listens.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from psycopg import Connection
 from sqlalchemy import DateTime, Identity, Integer, Table, Text, func
 
 from pipeline.store.schema import METADATA, column
+
+CHANNEL = "fintech_data_version"
+"""What the trigger ``announce_data_version`` notifies."""
 
 RECENT = 1_000
 """Numbers that are summed. Numbers are taken before the commit, so the highest one says nothing of a transaction that
@@ -64,3 +69,30 @@ def read_data_version(connection: Connection) -> str:
     ).fetchone()
     assert row is not None
     return f"{row[0] or 0}.{row[1] or 0}"
+
+
+def listen(connection: Connection, heard: Callable[[], None]) -> None:
+    """Have commits that change the version announced to a connection, which must not be shared by a pooler.
+
+    Parameters
+    ----------
+    heard
+        Called for each announcement that comes, with what else the connection reads or by `take_announcements`.
+    """
+    connection.add_notify_handler(lambda _: heard())
+    connection.execute(f"LISTEN {CHANNEL}")
+
+
+def take_announcements(connection: Connection) -> None:
+    """Call `heard` for what has come while the connection was idle; does not wait for the server.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        If the server has ended the connection.
+    """
+    server = connection.pgconn
+    server.consume_input()
+    while (found := server.notifies()) is not None:
+        if server.notify_handler is not None:
+            server.notify_handler(found)

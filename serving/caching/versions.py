@@ -1,41 +1,27 @@
-"""The version of the data, read from Postgres often enough and never in the way of a request for long.
-
-A thread reads, because a server that has gone silent holds a reading for ever, and a coroutine that is cancelled in
-psycopg waits for its cancel request first.
-"""
+"""The version of the data, read from Postgres often enough and never in the way of a request for long."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 import time
+from collections.abc import Callable
 
-import psycopg
-
-from pipeline.base.errors import PlatformError
-from pipeline.store.bounded import BoundedConnection
-from pipeline.store.data_version import read_data_version
-from pipeline.store.engine import libpq_url
-
-logger = logging.getLogger("serving")
+from serving.caching.version_reader import VersionReader
 
 REFRESH_SECONDS = 0.25
 """Age from which a version is read again while it is still used."""
 STALE_SECONDS = 0.5
-"""Age from which requests wait for the next one."""
+"""Age from which requests wait for the next one, as they do after an announcement."""
 WAIT_SECONDS = 0.1
 """How long they wait; afterwards the last known version counts until one is read again."""
-PAUSE_SECONDS = 0.25
-"""After a reading that failed."""
-CONNECT_TIMEOUT_SECONDS = 2
 NEVER = float("-inf")
 
 
 class DataVersion:
-    """The newest version of the data that is known, by a connection of its own.
+    """The newest version of the data that is known.
 
-    A commit shows after `STALE_SECONDS` and one reading at most, less than a second; a commit of this process at once.
+    Commits show at once: Postgres announces them, and those of this process need not even be announced. Where
+    announcements do not come through, as behind a pooler, they show after `STALE_SECONDS` and one reading at most.
     While Postgres does not answer, the last version is the newest.
 
     Parameters
@@ -45,15 +31,13 @@ class DataVersion:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
         self._version: str | None = None
         self._seen_at = NEVER
         self._expired_at = NEVER
         self._is_failing = False
         self._is_reading = False
         self._waiting: set[asyncio.Future[None]] = set()
-        self._asked = threading.Event()
-        self._is_closed = threading.Event()
+        self._reader = VersionReader(url, self._tell, self._announce)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.readings = 0
         self.failures = 0
@@ -61,12 +45,11 @@ class DataVersion:
     def open(self) -> None:
         """Begin to read when asked; called in the loop that asks."""
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read_when_asked, name="data-version", daemon=True).start()
+        self._reader.start()
 
     def close(self) -> None:
-        """End the thread as soon as it is not waiting for the server."""
-        self._is_closed.set()
-        self._asked.set()
+        """Read no more."""
+        self._reader.close()
 
     @property
     def age(self) -> float:
@@ -97,7 +80,7 @@ class DataVersion:
     def _ask(self) -> None:
         if not self._is_reading and self._loop is not None:
             self._is_reading = True
-            self._asked.set()
+            self._reader.ask()
 
     async def _wait(self) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -125,40 +108,20 @@ class DataVersion:
                 waiting.set_result(None)
         self._waiting.clear()
 
-    def _read_when_asked(self) -> None:
-        connection: psycopg.Connection | None = None
-        while self._asked.wait() and not self._is_closed.is_set():
-            self._asked.clear()
-            started = time.monotonic()
-            version = None
-            try:
-                connection = connection or self._connect()
-                version = read_data_version(connection)
-            except (psycopg.Error, PlatformError) as error:
-                logger.warning("The version of the data cannot be read: %s", type(error).__name__)
-                if connection is not None:
-                    connection.close()
-                connection = None
-            if not self._tell(version, started):
-                break
-            if version is None:
-                self._is_closed.wait(PAUSE_SECONDS)
-        if connection is not None:
-            connection.close()
-
-    def _connect(self) -> psycopg.Connection:
-        return BoundedConnection.connect(
-            libpq_url(self._url),
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="fintech-serving-version",
-            options="-c statement_timeout=2000",
-        )
+    def _outdated(self) -> None:
+        """Have requests wait for the next version, but not for longer than for any other."""
+        self._seen_at = min(self._seen_at, time.monotonic() - 2 * STALE_SECONDS)
 
     def _tell(self, version: str | None, started: float) -> bool:
+        return self._in_the_loop(self._ended, version, started)
+
+    def _announce(self) -> bool:
+        return self._in_the_loop(self._outdated)
+
+    def _in_the_loop(self, function: Callable[..., None], *values: object) -> bool:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(self._ended, version, started)
+            self._loop.call_soon_threadsafe(function, *values)
         except RuntimeError:  # the loop has ended
             return False
         return True
