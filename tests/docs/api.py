@@ -87,7 +87,7 @@ $ curl -s https://api.example.com/api/v1/portfolios -H "X-API-Key: $FINTECH_API_
 - Collections come as JSON, CSV, Parquet or an Arrow stream, by `?format=json|csv|parquet|arrow` or else by `Accept`;
   406 if `Accept` names none of them. The tables are equal: dates are `date32`, moments `timestamp[us, UTC]`, what is
   missing is null and never NaN, nested values are JSON texts. What the JSON says beside its rows is in the header
-  `X-Answer-Metadata`, and in the schema's metadata under `fintech`.
+  `X-Answer-Metadata`, and in the schema's metadata under `fintech`; so it is for the streams of a simulation's paths.
 - Collections come in pages of `limit` rows, at most 10,000. `next_cursor`, as the header `Link` with `rel="next"`,
   leads to the next page, and is null on the last one; rows that are added meanwhile make none come twice. Series answer
   with the newest 252 rows, oldest first, and their next page lies before them. `start` and `end` choose others. The
