@@ -43,10 +43,11 @@ class VersionReader:
     tell
         What is read, if it was asked for.
     announce
-        That there is a newer version; called at once, but not twice within `APART_SECONDS`.
+        Takes the moment at which a newer version was heard of; called at once, but not twice within `APART_SECONDS`.
+        False as of `tell`.
     """
 
-    def __init__(self, url: str, tell: Tell, announce: Callable[[], bool]) -> None:
+    def __init__(self, url: str, tell: Tell, announce: Callable[[float], bool]) -> None:
         self._url = url
         self._tell = tell
         self._announce = announce
@@ -113,7 +114,7 @@ class VersionReader:
             return True
         self._has_heard = False
         self._announced_at = time.monotonic()
-        return self._announce()
+        return self._announce(self._announced_at)
 
     def _read_and_told(self) -> bool:
         started = time.monotonic()

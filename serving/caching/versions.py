@@ -34,6 +34,7 @@ class DataVersion:
         self._version: str | None = None
         self._seen_at = NEVER
         self._expired_at = NEVER
+        self._announced_at = NEVER
         self._is_failing = False
         self._is_reading = False
         self._waiting: set[asyncio.Future[None]] = set()
@@ -62,8 +63,8 @@ class DataVersion:
 
     def fresh(self) -> str | None:
         """The version if it is so new that nothing has to be done."""
-        is_fresh = self._seen_at >= self._expired_at and time.monotonic() - self._seen_at < REFRESH_SECONDS
-        return self._version if is_fresh else None
+        needed = max(time.monotonic() - REFRESH_SECONDS, self._expired_at, self._announced_at)
+        return self._version if self._seen_at > needed else None
 
     async def current(self) -> str | None:
         """The version; None if none is known that counts, so that nothing kept may be used."""
@@ -74,7 +75,7 @@ class DataVersion:
         return self._version if self._seen_at >= self._expired_at else None
 
     def _must_wait(self) -> bool:
-        needed = max(time.monotonic() - STALE_SECONDS, self._expired_at)
+        needed = max(time.monotonic() - STALE_SECONDS, self._expired_at, self._announced_at)
         return self._seen_at < needed and not self._is_failing
 
     def _ask(self) -> None:
@@ -108,15 +109,15 @@ class DataVersion:
                 waiting.set_result(None)
         self._waiting.clear()
 
-    def _outdated(self) -> None:
-        """Have requests wait for the next version, but not for longer than for any other."""
-        self._seen_at = min(self._seen_at, time.monotonic() - 2 * STALE_SECONDS)
+    def _announced(self, moment: float) -> None:
+        """Have requests wait for a version read since then; one that was read before counts while there is no other."""
+        self._announced_at = moment
 
     def _tell(self, version: str | None, started: float) -> bool:
         return self._in_the_loop(self._ended, version, started)
 
-    def _announce(self) -> bool:
-        return self._in_the_loop(self._outdated)
+    def _announce(self, moment: float) -> bool:
+        return self._in_the_loop(self._announced, moment)
 
     def _in_the_loop(self, function: Callable[..., None], *values: object) -> bool:
         assert self._loop is not None

@@ -212,7 +212,7 @@ def test_a_load_that_commits_by_the_hundred_is_announced_a_few_times(own_seeded:
     reader = VersionReader(
         own_seeded.database.url,
         lambda version, _: bool(told.append(version) or True),
-        lambda: bool(announced.append(time.monotonic()) or True),
+        lambda moment: bool(announced.append(moment) or True),
     )
     reader.start()
     reader.ask()
@@ -413,6 +413,22 @@ def test_kept_answers_outlive_postgres(stoppable: tuple[str, Callable[[], None]]
     assert len(answers) > 50
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, kept.content)}
     assert samples(client, "fintech_data_version_failures_total")[()] > 0
+
+
+def test_kept_answers_outlive_postgres_after_an_announcement(
+    stoppable: tuple[str, Callable[[], None]], serve: Serve
+) -> None:
+    """Nobody has asked since a write of the service itself was announced, and nobody can any more."""
+    url, stop = stoppable
+    client = serve(url).client
+    body = {"name": "Announced", "positions": [{"symbol": "AAPL", "quantity": 1}]}
+    assert client.post(PORTFOLIOS, json=body).status_code == 201
+    kept = client.get(PORTFOLIOS)
+    time.sleep(0.3)
+    stop()
+    for _ in range(3):
+        answer = client.get(PORTFOLIOS)
+        assert (answer.status_code, answer.content) == (200, kept.content)
 
 
 @contextmanager
