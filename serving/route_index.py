@@ -1,7 +1,7 @@
 """Finds the route that answers a request without asking each router in turn.
 
 FastAPI asks one included router after the other, which took a third of the time of a small read with fifty of them, and
-the router that is found looks for its route twice again.
+the router that is found looks for its route twice again, another tenth.
 """
 
 from __future__ import annotations
