@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from pipeline.store.embedded import embedded_server
-from pipeline.store.engine import Database, libpq_url, with_database
+from pipeline.store.engine import Database, database_name, libpq_url, with_database
 from pipeline.store.migrating import migrate
 
 CONNECTIONS = 400
@@ -77,21 +77,26 @@ def new_empty_database(server: str, worker_id: str) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def new_database(server: str, worker_id: str) -> Callable[[], Database]:
-    """Make migrated databases by copying one that was migrated once a worker."""
-    template = f"template_{worker_id}"
-    migrate_url = with_database(server, template)
-    Database(migrate_url).ensure_exists()
-    migrate(migrate_url)
+def copy_of(server: str, worker_id: str) -> Callable[[str], str]:
+    """Make databases that have all of another, to which nobody may be connected; takes and gives addresses."""
     numbers = itertools.count()
 
-    def make() -> Database:
+    def copy(address: str) -> str:
         name = f"test_{worker_id}_{next(numbers)}"
         with psycopg.connect(libpq_url(with_database(server, "postgres")), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        return Database(with_database(server, name))
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {database_name(address)} STRATEGY FILE_COPY")
+        return with_database(server, name)
 
-    return make
+    return copy
+
+
+@pytest.fixture(scope="session")
+def new_database(server: str, worker_id: str, copy_of: Callable[[str], str]) -> Callable[[], Database]:
+    """Make migrated databases by copying one that was migrated once a worker."""
+    template = with_database(server, f"template_{worker_id}")
+    Database(template).ensure_exists()
+    migrate(template)
+    return lambda: Database(copy_of(template))
 
 
 @pytest.fixture

@@ -62,19 +62,41 @@ def postgres_instance(address: str) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-@pytest.fixture
-def platform(new_database: Callable[[], Database], new_empty_database: Callable[[], str]) -> Iterator[Platform]:
-    with postgres_instance(new_empty_database()) as instance:
-        yield Platform(new_database(), instance)
-
-
 AUTUMN = MonthRange(date(2022, 10, 1), date(2022, 12, 1))
 
 
+@pytest.fixture(scope="session")
+def dagster_tables(new_empty_database: Callable[[], str]) -> str:
+    """Address of a storage of Dagster without any run: making its tables takes as long as a small run."""
+    address = new_empty_database()
+    with postgres_instance(address):
+        return address
+
+
 @pytest.fixture
-def priced(platform: Platform) -> Platform:
+def platform(
+    new_database: Callable[[], Database], copy_of: Callable[[str], str], dagster_tables: str
+) -> Iterator[Platform]:
+    with postgres_instance(copy_of(dagster_tables)) as instance:
+        yield Platform(new_database(), instance)
+
+
+@pytest.fixture(scope="session")
+def two_years(
+    new_database: Callable[[], Database], copy_of: Callable[[str], str], dagster_tables: str
+) -> tuple[str, str]:
+    """Addresses of a database with instruments and two years of prices, and of the storage of the runs that made it."""
+    database, storage = new_database(), copy_of(dagster_tables)
+    with postgres_instance(storage) as instance:
+        platform = Platform(database, instance)
+        platform.materialize("market_data", ["instruments"])
+        platform.materialize("market_data", ["prices", "fx_rates"], MonthRange(date(2021, 1, 1), AUTUMN.last))
+    return database.url, storage
+
+
+@pytest.fixture
+def priced(two_years: tuple[str, str], copy_of: Callable[[str], str]) -> Iterator[Platform]:
     """A platform with instruments and two years of prices."""
-    two_years = MonthRange(date(2021, 1, 1), AUTUMN.last)
-    platform.materialize("market_data", ["instruments"])
-    platform.materialize("market_data", ["prices", "fx_rates"], two_years)
-    return platform
+    database, storage = two_years
+    with postgres_instance(copy_of(storage)) as instance:
+        yield Platform(Database(copy_of(database)), instance)
