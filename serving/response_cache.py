@@ -93,6 +93,10 @@ class ResponseCache:
         """The version to look under; None if nothing may be kept."""
         return await self.version.current() if self.memory.maximum_bytes else None
 
+    def known_version(self) -> str | None:
+        """The same, if it is known without waiting."""
+        return self.version.fresh() if self.memory.maximum_bytes else None
+
     async def from_shared(self, key: Key) -> Answer | None:
         """The answer that another service has kept, or this one before it was restarted."""
         if self.shared is None or not self.flags.is_on(Flag.SHARED_ANSWERS):
@@ -157,7 +161,7 @@ class ResponseCacheMiddleware:
         await self._app(scope, receive, expire_and_send)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
-        version = self._cache.version.fresh() or await self._cache.newest_version()
+        version = self._cache.known_version() or await self._cache.newest_version()
         key = key_of(scope, version + self._cache.flags.mark) if version is not None else None
         answer = self._cache.memory.get(key) if key is not None else None
         how = _HIT

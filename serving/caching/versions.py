@@ -44,9 +44,10 @@ class DataVersion:
         self.failures = 0
 
     def open(self) -> None:
-        """Begin to read when asked; called in the loop that asks."""
+        """Begin to read, once now, so that the first request need not wait; called in the loop that asks."""
         self._loop = asyncio.get_running_loop()
         self._reader.start()
+        self._ask()
 
     def close(self) -> None:
         """Read no more."""
