@@ -88,7 +88,10 @@ def submit(client: httpx.Client, body: dict[str, Any], **headers: str) -> dict[s
 
 
 def job_of(client: httpx.Client, job_id: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    answer = client.get(f"{JOBS}/{job_id}", headers=headers)
+    return _job_in(client.get(f"{JOBS}/{job_id}", headers=headers))
+
+
+def _job_in(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     found: dict[str, Any] = answer.json()
@@ -96,13 +99,17 @@ def job_of(client: httpx.Client, job_id: str, headers: dict[str, str] | None = N
 
 
 def ended(client: httpx.Client, job_id: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """A job once it has ended; who follows one on a busy machine is told to come back now and then, and does."""
     found: list[dict[str, Any]] = []
 
     def has_ended() -> bool:
-        found[:] = [job_of(client, job_id, headers)]
+        answer = client.get(f"{JOBS}/{job_id}", headers=headers)
+        if answer.status_code == 503 and "retry-after" in answer.headers:
+            return False
+        found[:] = [_job_in(answer)]
         return found[0]["state"] not in ("queued", "running")
 
-    wait_until(has_ended, 60)
+    wait_until(has_ended, 240)
     return found[0]
 
 
