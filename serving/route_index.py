@@ -84,7 +84,7 @@ class RouteIndex(BaseRoute):
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self._by_shape: dict[Shape, list[_Route | _Other]] = {}
         for route in routes:
-            for path, found in _found(route):
+            for path, found in _answering(route):
                 if _has_shape(path):
                     self._by_shape.setdefault(_shape(path), []).append(found)
 
@@ -102,7 +102,7 @@ class RouteIndex(BaseRoute):
         await scope[ANSWER](scope, receive, send)
 
 
-def _found(route: BaseRoute) -> Iterator[tuple[str, _Route | _Other]]:
+def _answering(route: BaseRoute) -> Iterator[tuple[str, _Route | _Other]]:
     """Path and what answers there, of each route inside of one; what is asked as a whole once for each shape."""
     other = _Other(route)
     if isinstance(route, ForwardedRoutes):

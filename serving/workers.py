@@ -47,7 +47,7 @@ LOOK_SECONDS = 0.1
 END_SECONDS = 4.0
 """For what a process closes after its last answer; with the rest less than a container is given."""
 PAUSE_SECONDS = 1.0
-"""Before a process that died at once is replaced, and after one could not be started."""
+"""Before a process that died at once is replaced, and after one that could not be started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from serving.answers.formats import MEDIA_TYPES
 from serving.answers.tables import METADATA
 from serving.finishing import TOLD, with_told
 from serving.routes.simulating.forms import JobOut
 
-ARROW = "application/vnd.apache.arrow.stream"
 DOCUMENTED: dict[str, Any] = {
     "description": f"An Arrow stream; its schema and {TOLD} have notice, warnings and staleness.",
-    "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}},
+    "content": {MEDIA_TYPES["arrow"]: {"schema": {"type": "string", "format": "binary"}}},
 }
 """What the documentation of such a route says of its answer."""
 
@@ -37,4 +37,6 @@ def streamed(columns: Mapping[str, Any], job: JobOut, request: Request) -> Respo
     told = json.dumps(with_told(job, request).model_dump(mode="json", include=_BESIDE))
     table, stream = Table.from_pydict(dict(columns)), io.BytesIO()
     write_ipc_stream(table.with_schema(table.schema.with_metadata({METADATA.decode(): told})), stream)
-    return Response(stream.getvalue(), media_type=ARROW, headers={TOLD: told, "Cache-Control": "no-store"})
+    return Response(
+        stream.getvalue(), media_type=MEDIA_TYPES["arrow"], headers={TOLD: told, "Cache-Control": "no-store"}
+    )

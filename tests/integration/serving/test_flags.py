@@ -19,9 +19,9 @@ from pipeline.store.series_making import bring_up_to_date
 from pipeline.store.strategies import STRATEGY_NAV
 from pipeline.store.writing import open_write
 from serving import flags
+from tests.integration.serving.kept_answers import INSTRUMENTS, how, redis_url
 from tests.integration.serving.running import Serve
 from tests.integration.serving.seeding import MONTHS, SESSIONS, Seeded, filled
-from tests.integration.serving.test_response_cache import INSTRUMENTS, how, redis_url
 
 NAV = "/api/v1/strategies/hrp/nav?limit=10000"
 ACTOR = Actor("test")
