@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -173,6 +174,20 @@ class Load:
 
 
 @contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collect no garbage: among the objects of all tests that takes up to seconds, in which nobody asks."""
+    is_outermost = gc.isenabled()
+    if is_outermost:
+        gc.collect()
+        gc.disable()
+    try:
+        yield
+    finally:
+        if is_outermost:
+            gc.enable()
+
+
+@contextmanager
 def load(port: int, path: Callable[[int], str], callers: int, pause: float = 0.01) -> Iterator[Load]:
     """Ask with several connections as long as the context lasts; each request has a number of its own."""
     found = Load()
@@ -191,11 +206,12 @@ def load(port: int, path: Callable[[int], str], callers: int, pause: float = 0.0
                 number += callers
 
     threads = [threading.Thread(target=ask, args=(caller,)) for caller in range(callers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield found
-    finally:
-        is_over.set()
+    with _uncollected():
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            yield found
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()

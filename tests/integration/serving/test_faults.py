@@ -10,15 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
 import pytest
 
-from pipeline.store.engine import libpq_url
 from serving.pulse import Pulse
 from serving.routing import COMPUTING
 from serving.shared_server import TIMEOUT_SECONDS, SharedServer
@@ -34,6 +31,7 @@ from tests.integration.serving.processes import (
 )
 from tests.integration.serving.running import Serve, wait_until
 from tests.integration.serving.seeding import Seeded
+from tests.integration.serving.swallower import swallower
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -159,68 +157,17 @@ def test_a_slow_query_on_a_server_that_lives_is_waited_for(
 # A network that swallows -----------------------------------------------------------------------------------
 
 
-class Swallower:
-    """A TCP proxy that passes bytes on until it swallows them; both ends stay connected."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self.swallows = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = []
-
-    def run(self) -> None:
-        while True:
-            try:
-                caller, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._target)
-            self._sockets += [caller, server]
-            for source, sink in ((caller, server), (server, caller)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                if not self.swallows.is_set():
-                    sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        self._listener.close()
-        for one in self._sockets:
-            one.close()
-
-
-@contextmanager
-def swallower(url: str) -> Iterator[tuple[Swallower, str]]:
-    """A proxy before a server, and the address of the database through it."""
-    with psycopg.connect(libpq_url(url)) as connection:
-        info = connection.info
-        folder, port, user, name = info.host, info.port, info.user, info.dbname
-    proxy = Swallower(str(Path(folder) / f".s.PGSQL.{port}"))
-    threading.Thread(target=proxy.run, daemon=True).start()
-    try:
-        yield proxy, f"postgresql://{user}@127.0.0.1:{proxy.port}/{name}"
-    finally:
-        proxy.close()
-
-
 def test_a_network_that_swallows_holds_nobody(postgres: OwnPostgres) -> None:
-    with swallower(postgres.url) as (proxy, url), serving_process(url) as service:
+    with swallower(postgres.url) as (network, url), serving_process(url) as service:
         kept = service.client.get(INSTRUMENTS)
         assert kept.status_code == 200
         with load(service.port, lambda _: INSTRUMENTS, 1) as cached, load(service.port, uncached, 16) as others:
             time.sleep(0.5)
-            proxy.swallows.set()
+            network.swallow()
             silent = time.monotonic()
             time.sleep(2.0)
             # What was swallowed never comes: every connection has to be given up for a new one.
-            proxy.swallows.clear()
+            network.pass_on()
             back = time.monotonic()
             time.sleep(6.0)
         assert not others.failures
