@@ -8,16 +8,16 @@ import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
 
-LONGEST_SECONDS = 2.5
-"""Of one small statement."""
-
 T = TypeVar("T")
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection for small statements; one that takes longer than `LONGEST_SECONDS` ends it."""
+    """A connection that a statement ends which takes too long."""
 
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = LONGEST_SECONDS) -> T:
+    longest_seconds = 2.5
+    """Of one statement: a small one."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """As psycopg's own, which every statement goes through.
 
         Raises
@@ -25,6 +25,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         OperationalError
             If the server does not answer in time; the connection is closed then, for its state is unknown.
         """
+        timeout = self.longest_seconds if timeout is None else timeout
         try:
             return super().wait(gen, interval, timeout)
         except errors._WaitTimeout as error:

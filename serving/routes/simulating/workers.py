@@ -21,6 +21,7 @@ import psycopg
 from pipeline.base.compiled_code import compiled_code_folder
 from pipeline.base.errors import PlatformError
 from pipeline.store.access import RowAccess, ScopedConnection, become_api
+from pipeline.store.bounded import BoundedConnection
 from pipeline.store.engine import libpq_url, unreachable
 from pipeline.store.simulation_queue import (
     ClaimedJob,
@@ -64,9 +65,18 @@ PRUNE_SECONDS = 600.0
 STOP_SECONDS = 10.0
 """For the part under way, when the service ends."""
 CONNECT_TIMEOUT_SECONDS = 2
-STATEMENT_TIMEOUT_SECONDS = 30
+STATEMENT_TIMEOUT_SECONDS = 10
 OVERSEER = RowAccess(None, "operator")
 """Workers see everybody's jobs, and nothing of them that is not in the job."""
+
+
+class _WorkerConnection(ScopedConnection, BoundedConnection):
+    """A connection of a worker's own: the pool belongs to requests.
+
+    A network that has swallowed a statement would otherwise hold the worker, and with it the queue, for good.
+    """
+
+    longest_seconds = STATEMENT_TIMEOUT_SECONDS + 2.0
 
 
 class Workers:
@@ -209,8 +219,7 @@ def _fail(connection: psycopg.Connection, job: ClaimedJob, error: str) -> bool:
 
 @contextmanager
 def _connection(url: str) -> Iterator[psycopg.Connection]:
-    """A connection of the worker's own: the pool belongs to requests."""
-    with ScopedConnection.connect(
+    with _WorkerConnection.connect(
         libpq_url(url),
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         options=f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}",

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from serving.pulse import Pulse
+from serving.routes.simulating.workers import POLL_SECONDS, _WorkerConnection
 from serving.routing import COMPUTING
 from serving.shared_server import TIMEOUT_SECONDS, SharedServer
 from tests.integration.serving.metrics import samples
@@ -31,6 +32,7 @@ from tests.integration.serving.processes import (
 )
 from tests.integration.serving.running import Serve, wait_until
 from tests.integration.serving.seeding import Seeded
+from tests.integration.serving.simulations import BODY, ended, submit
 from tests.integration.serving.swallower import swallower
 
 if TYPE_CHECKING:
@@ -176,6 +178,20 @@ def test_a_network_that_swallows_holds_nobody(postgres: OwnPostgres) -> None:
         require_recovery(cached, others, back)
         assert service.client.get("/health/ready").status_code == 200
         assert service.client.get(INSTRUMENTS).content == kept.content
+
+
+def test_a_worker_whose_statement_was_swallowed_takes_up_jobs_again(
+    own_seeded: Seeded, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_WorkerConnection, "longest_seconds", 1.0)
+    with swallower(own_seeded.database.url) as (network, url):
+        client = serve(url, simulation_workers=1).client
+        assert ended(client, submit(client, BODY)["id"])["state"] == "done"
+        network.swallow()
+        time.sleep(POLL_SECONDS + 0.5)  # it has looked for a job, and waits for an answer that never comes
+        network.pass_on()
+        wait_until(lambda: client.get("/health/ready").status_code == 200, RECOVERY_SECONDS + MACHINE_SECONDS)
+        assert ended(client, submit(client, BODY)["id"])["state"] == "done"
 
 
 def test_a_pulse_is_asked_once_for_all_who_doubt() -> None:
