@@ -85,12 +85,17 @@ def new_empty_database(server: str, worker_id: str) -> Callable[[], str]:
 
 @pytest.fixture(scope="session")
 def copy_of(server: str, worker_id: str) -> Callable[[str], str]:
-    """Make databases that have all of another, to which nobody may be connected; takes and gives addresses."""
+    """Make databases that have all of another, which nobody uses any more; takes and gives addresses."""
     numbers = itertools.count()
 
     def copy(address: str) -> str:
         name = f"test_{worker_id}_{next(numbers)}"
         with psycopg.connect(libpq_url(with_database(server, "postgres")), autocommit=True) as connection:
+            # Dagster's pools end with their garbage, whenever that is collected.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                [database_name(address)],
+            )
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {database_name(address)} STRATEGY FILE_COPY")
         return with_database(server, name)
 
