@@ -109,9 +109,7 @@ def test_a_start_that_is_killed_is_begun_again(command_line: CommandLine, moment
     """Not even the server's folder is whole; the next command makes it anew."""
     killed = end_at(command_line, moment, signal.SIGKILL, after=after)
     assert (killed.exit_code, killed.errors) == (-signal.SIGKILL, "")
-    begun_again = end_at(command_line, prices_are_read, signal.SIGINT)
-    assert begun_again.exit_code == 130
-    assert command_line.leftovers() == []
+    assert_ended_cleanly(command_line, end_at(command_line, prices_are_read, signal.SIGINT))
 
 
 def test_a_killed_run_leaves_no_half_written_month(shared_command_line: CommandLine) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,27 @@ def test_programs_started_in_such_a_step_are_spared_too() -> None:
             print("then ended")
     """)
     assert ended.stdout == "0\nthen ended\n"
+
+
+def test_an_interruption_inside_text_that_is_executed_ends_with_the_same_code(tmp_path: Path) -> None:
+    """As of a dataclass that is being made: Python would end `python -m` by the signal."""
+    (tmp_path / "interrupted.py").write_text(
+        textwrap.dedent("""
+        import sys
+        import types
+        cli = types.ModuleType("fintech.cli")
+        cli.run_command_line = lambda: exec("raise KeyboardInterrupt")
+        sys.modules["fintech.cli"] = cli
+        from fintech.entry import main
+        main()
+        """)
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=ENDS_WITHIN_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 130
+    assert ended.stderr.startswith(b"interrupted: ")
