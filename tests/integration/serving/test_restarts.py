@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from pipeline.store.engine import Database
+from serving.accepting import AHEAD
 from serving.server import DRAIN_SECONDS
 from tests.integration.serving.metrics import samples
 from tests.integration.serving.processes import ServingProcess, serving_process
@@ -181,16 +182,25 @@ def _callers(worker: psutil.Process) -> int:
     return sum(one.laddr.port in listening for one in found)
 
 
-def test_callers_who_come_together_are_shared_by_the_workers(seeded: Seeded) -> None:
-    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service, ExitStack() as stack:
-        _asked_until_both_answer(service)
+def _smaller_share(service: ServingProcess) -> int:
+    """Callers of a crowd that the worker with fewer of them has."""
+    wait_until(lambda: not any(_has_caller(worker) for worker in service.workers()), 30)
+    with ExitStack() as stack:
         crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port), 15)) for _ in range(CROWD)]
         for caller in crowd:
             caller.sendall(f"GET {INSTRUMENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert {_read_answer(caller) for caller in crowd} == {(200, False)}
         first, second = (_callers(worker) for worker in service.workers())
-        assert first + second >= CROWD
-        assert min(first, second) > CROWD / 3  # one that was busy for a moment has some less
+        assert first + second == CROWD
+    return min(first, second)
+
+
+def test_callers_who_come_together_are_shared_by_the_workers(seeded: Seeded) -> None:
+    with serving_process(seeded.database.url, FINTECH_WORKERS="2") as service:
+        _asked_until_both_answer(service)
+        # One that other work keeps from its core for more than REST_SECONDS has less, but hardly each time. Without
+        # shares one of the workers has two or six more than half, as each takes AT_ONCE.
+        assert any(_smaller_share(service) >= (CROWD - AHEAD) / 2 for _ in range(10))
 
 
 def test_a_worker_that_is_killed_is_replaced(seeded: Seeded) -> None:
