@@ -188,24 +188,22 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def load(port: int, path: Callable[[int], str], callers: int, pause: float = 0.01) -> Iterator[Load]:
-    """Ask with several connections as long as the context lasts; each request has a number of its own."""
+def load(port: int, path: Callable[[], str], callers: int, pause: float = 0.01) -> Iterator[Load]:
+    """Ask with several connections as long as the context lasts, each request for what `path` gives."""
     found = Load()
     is_over = threading.Event()
 
-    def ask(caller: int) -> None:
+    def ask() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False) as client:
-            number = caller
             while not is_over.wait(pause):
                 started = time.monotonic()
                 try:
-                    answer = client.get(path(number))
+                    answer = client.get(path())
                     found.asked.append(Asked(started, time.monotonic() - started, answer))
                 except httpx.HTTPError as error:
                     found.failures.append(error)
-                number += callers
 
-    threads = [threading.Thread(target=ask, args=(caller,)) for caller in range(callers)]
+    threads = [threading.Thread(target=ask) for _ in range(callers)]
     with _uncollected():
         for thread in threads:
             thread.start()

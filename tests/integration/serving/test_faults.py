@@ -57,7 +57,7 @@ MACHINE_SECONDS = 3.0
 _NUMBERS = itertools.count()
 
 
-def uncached(_: int) -> str:
+def uncached() -> str:
     """An address that no test of this module has asked for: what the service has kept, it answers without Postgres."""
     number = next(_NUMBERS)
     return f"{PRICES}?limit={number % 9_999 + 1}&start=2022-12-01&end=2022-12-{number // 9_999 % 20 + 10}"
@@ -106,7 +106,7 @@ def require_refusals(refused: list[Asked], late: float) -> None:
 
 def test_postgres_is_restarted_under_load(postgres: OwnPostgres, service: ServingProcess) -> None:
     kept = service.client.get(INSTRUMENTS)
-    with load(service.port, lambda _: INSTRUMENTS, 2) as cached, load(service.port, uncached, 6) as others:
+    with load(service.port, lambda: INSTRUMENTS, 2) as cached, load(service.port, uncached, 6) as others:
         time.sleep(1.0)
         postgres.kill()
         gone = time.monotonic()
@@ -130,7 +130,7 @@ def test_a_postgres_that_falls_silent_is_given_up_and_found_again(
     postgres: OwnPostgres, service: ServingProcess
 ) -> None:
     kept = service.client.get(INSTRUMENTS)
-    with load(service.port, lambda _: INSTRUMENTS, 2) as cached, load(service.port, uncached, 24) as others:
+    with load(service.port, lambda: INSTRUMENTS, 2) as cached, load(service.port, uncached, 24) as others:
         time.sleep(1.0)
         postgres.signal(signal.SIGSTOP)
         silent = time.monotonic()
@@ -169,7 +169,7 @@ def test_a_network_that_swallows_holds_nobody(postgres: OwnPostgres) -> None:
     with swallower(postgres.url) as (network, url), serving_process(url) as service:
         kept = service.client.get(INSTRUMENTS)
         assert kept.status_code == 200
-        with load(service.port, lambda _: INSTRUMENTS, 1) as cached, load(service.port, uncached, 16) as others:
+        with load(service.port, lambda: INSTRUMENTS, 1) as cached, load(service.port, uncached, 16) as others:
             time.sleep(0.5)
             network.swallow()
             silent = time.monotonic()
@@ -319,9 +319,9 @@ def test_slow_calls_leave_small_reads_alone(
             wait_until(lambda: len(held) >= COMPUTING)
             time.sleep(0.3)  # for those that come after
             seconds = []
-            for number in range(50):
+            for _ in range(50):
                 started = time.monotonic()
-                answer = service.client.get(uncached(number), timeout=BOUND_SECONDS + MACHINE_SECONDS)
+                answer = service.client.get(uncached(), timeout=BOUND_SECONDS + MACHINE_SECONDS)
                 assert answer.status_code == 200, answer.text
                 seconds.append(time.monotonic() - started)
             assert len(held) == COMPUTING
