@@ -23,15 +23,22 @@ from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
-def seeded(new_database: Callable[[], Database]) -> Seeded:
+def new_seeded(new_database: Callable[[], Database], copy_of: Callable[[str], str]) -> Callable[[], Seeded]:
+    """Make seeded databases, by copying one."""
+    first = seed(new_database())
+    return lambda: replace(first, database=Database(copy_of(first.database.url)))
+
+
+@pytest.fixture(scope="session")
+def seeded(new_seeded: Callable[[], Seeded]) -> Seeded:
     """The database that tests read; those that write take `own_seeded`."""
-    return seed(new_database())
+    return new_seeded()
 
 
 @pytest.fixture
-def own_seeded(new_database: Callable[[], Database]) -> Seeded:
+def own_seeded(new_seeded: Callable[[], Seeded]) -> Seeded:
     """A seeded database of one test."""
-    return seed(new_database())
+    return new_seeded()
 
 
 @pytest.fixture
@@ -58,11 +65,26 @@ def explained_seed(new_database: Callable[[], Database]) -> Seeded:
     return seed_explained(new_database())
 
 
-@pytest.fixture(scope="session", params=["in_process", "over_http"])
-def explained_api(explained_seed: Seeded, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    """As `api`, over that database."""
-    with serving_all(explained_seed.database.url, over_http=request.param == "over_http") as client:
+@pytest.fixture(scope="session")
+def explaining(explained_seed: Seeded) -> Iterator[httpx.Client]:
+    """A client of a gateway over that database, which explains all itself."""
+    with serving_all(explained_seed.database.url, over_http=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def explaining_elsewhere(explained_seed: Seeded) -> Iterator[httpx.Client]:
+    """The same of one that asks four services."""
+    with serving_all(explained_seed.database.url, over_http=True) as client:
+        yield client
+
+
+@pytest.fixture(params=["in_process", "over_http"])
+def explained_api(
+    explaining: httpx.Client, explaining_elsewhere: httpx.Client, request: pytest.FixtureRequest
+) -> httpx.Client:
+    """Each of them."""
+    return explaining if request.param == "in_process" else explaining_elsewhere
 
 
 @pytest.fixture

@@ -40,14 +40,14 @@ pytestmark = pytest.mark.xdist_group("explained_figures")
 
 
 @pytest.mark.parametrize("session", [None, "2021-12-31"])
-def test_entries_of_a_matrix(explained_api: httpx.Client, session: str | None) -> None:
+def test_entries_of_a_matrix(explaining: httpx.Client, session: str | None) -> None:
     query = {} if session is None else {"session": session}
-    matrix = get(explained_api, "covariance", **query)
+    matrix = get(explaining, "covariance", **query)
     for row, column in (("AAPL", "MSFT"), ("SPX", "SAP"), ("MTUM", "MTUM"), ("SAP", "AAPL")):
         places = matrix["symbols"].index(row), matrix["symbols"].index(column)
         for measure in ("covariance", "correlation"):
             pair = {"symbol": row, "other": column, "measure": measure}
-            payload = explained(explained_api, "covariance", "covariance", **pair, **query)
+            payload = explained(explaining, "covariance", "covariance", **pair, **query)
             symbols = list(payload["inputs"]["close"])
             again = estimate_covariance(simple_returns(closes(payload)), payload["parameters"]["estimator"])
             shown = again if measure == "covariance" else known_correlation(again)
@@ -56,18 +56,18 @@ def test_entries_of_a_matrix(explained_api: httpx.Client, session: str | None) -
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "SAP", "MTUM"])
-def test_exposures_to_factors(explained_api: httpx.Client, symbol: str) -> None:
-    rows = get(explained_api, f"instruments/{symbol}/factors")["data"]
+def test_exposures_to_factors(explaining: httpx.Client, symbol: str) -> None:
+    rows = get(explaining, f"instruments/{symbol}/factors")["data"]
     newest = [row for row in rows if row["session"] == rows[-1]["session"]]
     oldest = next(row for row in rows if row["r_squared"] is not None)
     for row in [*newest, oldest]:
         for measure in ("exposure_ols", "standard_error", "t_statistic", "r_squared", "residual_volatility"):
             asked = {"factor": row["factor"], "measure": measure, "session": row["session"]}
-            payload = explained(explained_api, f"instruments/{symbol}/factors", "factor_exposure", **asked)
+            payload = explained(explaining, f"instruments/{symbol}/factors", "factor_exposure", **asked)
             require_again(payload, row[measure], regressed(payload, symbol, ols_exposures, measure))
         for measure in ("exposure_ridge", "ridge_penalty"):
             asked = {"factor": row["factor"], "measure": measure, "session": row["session"]}
-            payload = explained(explained_api, f"instruments/{symbol}/factors", "factor_exposure", **asked)
+            payload = explained(explaining, f"instruments/{symbol}/factors", "factor_exposure", **asked)
             require_again(payload, row[measure], regressed(payload, symbol, ridge_exposures, measure))
 
 
@@ -88,8 +88,8 @@ def regressed(payload: dict[str, Any], symbol: str, regress: Callable[..., Any],
 
 
 @pytest.mark.parametrize("subject", ["portfolios/held", "portfolios/mixed", "instruments/AAPL"])
-def test_backtests(explained_api: httpx.Client, subject: str) -> None:
-    rows = get(explained_api, f"{subject}/backtests")["data"]
+def test_backtests(explaining: httpx.Client, subject: str) -> None:
+    rows = get(explaining, f"{subject}/backtests")["data"]
     chosen = [*[row for row in rows if row["session"] == rows[-1]["session"]][:3], rows[0]]
     of_risk = [row for row in rows if row["method"] == "historical_252"][-2:]
     assert len(of_risk) == (2 if subject == "portfolios/held" else len(of_risk))
@@ -100,7 +100,7 @@ def test_backtests(explained_api: httpx.Client, subject: str) -> None:
             asked = {"measure": row["measure"], "figure": figure, "session": row["session"]}
             if subject.startswith("portfolios"):
                 asked["method"] = row["method"]
-            payload = explained(explained_api, f"{subject}/backtests", "var_backtest", **asked)
+            payload = explained(explaining, f"{subject}/backtests", "var_backtest", **asked)
             again = judged(payload)[figure]
             if figure == "traffic_light":
                 assert payload["value"] == payload["recomputed"] == (row[figure] or None) == again
@@ -136,15 +136,20 @@ def earned(payload: dict[str, Any]) -> list[float]:
 
 
 @pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed", "banded"])
-def test_simulations(explained_api: httpx.Client, portfolio: str) -> None:
-    rows = get(explained_api, f"portfolios/{portfolio}/simulations")["data"]
+def test_simulations(explaining: httpx.Client, portfolio: str) -> None:
+    rows = get(explaining, f"portfolios/{portfolio}/simulations")["data"]
     newest = {row["model"]: row for row in rows}
     assert set(newest) == set(MODELS)
     for row in [*newest.values(), rows[0]]:
+        first: dict[str, Any] = {}
         for measure in SIMULATION_FIGURES:
             asked = {"model": row["model"], "measure": measure, "session": row["session"]}
-            payload = explained(explained_api, f"portfolios/{portfolio}/simulations", "portfolio_simulation", **asked)
-            require_again(payload, row[measure], float(getattr(simulated(payload), measure)))
+            payload = explained(explaining, f"portfolios/{portfolio}/simulations", "portfolio_simulation", **asked)
+            if not first:
+                first, again = payload, simulated(payload)
+            assert payload["inputs"] == first["inputs"]
+            assert {**payload["parameters"], "measure": None} == {**first["parameters"], "measure": None}
+            require_again(payload, row[measure], float(getattr(again, measure)))
         assert payload["parameters"]["paths"] == PATHS
         assert len(payload["inputs"]["scenarios"]) == FIT_SESSIONS
 
@@ -159,8 +164,8 @@ def simulated(payload: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "SAP"])
-def test_forecasts(explained_api: httpx.Client, symbol: str) -> None:
-    rows = get(explained_api, f"instruments/{symbol}/forecasts", limit=300)
+def test_forecasts(explaining: httpx.Client, symbol: str) -> None:
+    rows = get(explaining, f"instruments/{symbol}/forecasts", limit=300)
     for kind, figures, make in (
         ("volatility", VOLATILITY_FIGURES, volatility_forecasts),
         ("quantiles", QUANTILE_FIGURES, quantile_forecasts),
@@ -168,7 +173,7 @@ def test_forecasts(explained_api: httpx.Client, symbol: str) -> None:
         for row in [*rows[kind][-2:], rows[kind][len(rows[kind]) // 2]]:
             for measure in figures:
                 asked = {"model": row["model"], "measure": measure, "session": row["as_of"]}
-                payload = explained(explained_api, f"instruments/{symbol}/forecasts/{kind}", **asked)
+                payload = explained(explaining, f"instruments/{symbol}/forecasts/{kind}", **asked)
                 returns = simple_returns(closes(payload)[:, 0])
                 forecasts = make(returns, ForecastSpec(), slice(len(returns), None))
                 columns = next(f for f in forecasts if f.model == row["model"]).columns(sessions_of(payload))
@@ -203,8 +208,8 @@ def test_forecasts(explained_api: httpx.Client, symbol: str) -> None:
     ],
 )
 def test_what_cannot_be_explained_is_told_with_what_can(
-    explained_api: httpx.Client, path: str, query: dict[str, str], words: str
+    explaining: httpx.Client, path: str, query: dict[str, str], words: str
 ) -> None:
-    answer = explained_api.get(f"/api/v1/{path}/explain", params=query)
+    answer = explaining.get(f"/api/v1/{path}/explain", params=query)
     assert answer.status_code == 404, answer.text
     assert words in answer.json()["remedy"]

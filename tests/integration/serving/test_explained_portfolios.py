@@ -57,13 +57,13 @@ pytestmark = pytest.mark.xdist_group("explained_figures")
 
 @pytest.mark.parametrize("portfolio", ["held", "quarterly", "mixed", "banded"])
 @pytest.mark.parametrize("method", sorted(VAR_METHODS))
-def test_tails(explained_api: httpx.Client, portfolio: str, method: str) -> None:
+def test_tails(explaining: httpx.Client, portfolio: str, method: str) -> None:
     path = f"portfolios/{portfolio}/tail"
-    rows = [row for row in get(explained_api, path, limit=2_000)["data"] if row["method"] == method]
+    rows = [row for row in get(explaining, path, limit=2_000)["data"] if row["method"] == method]
     for row in (rows[-1], rows[-40]):
         for measure in TAIL_FIGURES:
             asked = {"method": method, "measure": measure, "session": row["session"]}
-            payload = explained(explained_api, path, "portfolio_tail", **asked)
+            payload = explained(explaining, path, "portfolio_tail", **asked)
             series, window = held(payload).held, payload["parameters"]["window_sessions"]
             scenarios = scenario_returns(series, len(series.returns), window)
             spec = TailSpec(payload["definition"]["parameters"]["confidence"])
@@ -71,7 +71,7 @@ def test_tails(explained_api: httpx.Client, portfolio: str, method: str) -> None
             require_again(payload, row[measure], float(estimate.var if measure.startswith("var") else estimate.es))
         for measure in ERROR_FIGURES:
             asked = {"method": method, "measure": measure, "session": row["session"]}
-            payload = explained(explained_api, path, "portfolio_tail", **asked)
+            payload = explained(explaining, path, "portfolio_tail", **asked)
             assert payload["value"] == row[measure]
             if method != "monte_carlo":
                 assert (payload["value"], payload["undefined_because"]) == (None, "not_simulated")
@@ -88,22 +88,22 @@ def test_tails(explained_api: httpx.Client, portfolio: str, method: str) -> None
 
 
 @pytest.mark.parametrize("session", ["2022-12-28", "2021-12-31"])
-def test_components_sum_to_what_the_scenarios_say(explained_api: httpx.Client, session: str) -> None:
+def test_components_sum_to_what_the_scenarios_say(explaining: httpx.Client, session: str) -> None:
     path, asked = "portfolios/quarterly/contributions", {"measure": "var_99_1d_component", "session": session}
-    parts = [explained(explained_api, path, symbol=symbol, **asked) for symbol in ("AAPL", "MSFT")]
+    parts = [explained(explaining, path, symbol=symbol, **asked) for symbol in ("AAPL", "MSFT")]
     losses = np.sort(-np.array(parts[0]["inputs"]["scenarios"]))
     assert sum(payload["value"] for payload in parts) == pytest.approx(losses[int(np.ceil(0.99 * 252)) - 1], abs=1e-12)
 
 
 @pytest.mark.parametrize("portfolio", ["held", "mixed", "banded"])
-def test_contributions(explained_api: httpx.Client, portfolio: str) -> None:
+def test_contributions(explaining: httpx.Client, portfolio: str) -> None:
     path = f"portfolios/{portfolio}/contributions"
-    rows = get(explained_api, path)["data"]
+    rows = get(explaining, path)["data"]
     for row in rows[-2:]:
         for measure in CONTRIBUTION_FIGURES:
             asked = {"symbol": row["symbol"], "measure": measure, "session": row["session"]}
             payload = explained(
-                explained_api, f"portfolios/{portfolio}/contributions", "portfolio_contribution", **asked
+                explaining, f"portfolios/{portfolio}/contributions", "portfolio_contribution", **asked
             )
             place, series = list(payload["inputs"]["close"]).index(row["symbol"]), held(payload).held
             measured, _, part = measure.rpartition("_")
@@ -132,18 +132,18 @@ def crisis(payload: dict[str, Any]) -> tuple[dict[str, float], dict[str, dict[st
 
 
 @pytest.mark.parametrize("portfolio", ["held", "mixed", "proxied", "banded"])
-def test_crises(explained_api: httpx.Client, portfolio: str) -> None:
+def test_crises(explaining: httpx.Client, portfolio: str) -> None:
     path = f"portfolios/{portfolio}/stress"
-    scenarios = {s["scenario"]: s for s in get(explained_api, path, kind="historical")["data"]}
+    scenarios = {s["scenario"]: s for s in get(explaining, path, kind="historical")["data"]}
     for name in ("covid_2020", "rates_2022"):
         served = scenarios[name]
         for measure in ("total", "worst_total"):
-            payload = explained(explained_api, path, "stress_result", scenario=name, measure=measure)
+            payload = explained(explaining, path, "stress_result", scenario=name, measure=measure)
             require_again(payload, served[measure], crisis(payload)[0][measure])
         for position in served["positions"]:
             for measure in POSITION_FIGURES:
                 asked = {"scenario": name, "symbol": position["symbol"], "measure": measure}
-                payload = explained(explained_api, path, "stress_result", **asked)
+                payload = explained(explaining, path, "stress_result", **asked)
                 if measure == "weight":
                     place = list(payload["inputs"]["amounts"]).index(position["symbol"])
                     again = held(payload).held.weights[-1][place]
@@ -152,9 +152,9 @@ def test_crises(explained_api: httpx.Client, portfolio: str) -> None:
                 require_again(payload, position[measure], float(again))
 
 
-def test_a_position_without_prices_in_a_crisis_moves_by_its_beta(explained_api: httpx.Client) -> None:
+def test_a_position_without_prices_in_a_crisis_moves_by_its_beta(explaining: httpx.Client) -> None:
     asked = {"scenario": "covid_2020", "symbol": "LATE"}
-    payload = explained(explained_api, "portfolios/proxied/stress", "stress_result", **asked)
+    payload = explained(explaining, "portfolios/proxied/stress", "stress_result", **asked)
     assert payload["parameters"]["shocked_by"] == "benchmark_beta"
     index = np.array(payload["inputs"]["benchmark_close"])
     growth = np.prod(1.0 + payload["inputs"]["betas"]["LATE"] * simple_returns(index)) - 1.0
@@ -163,10 +163,10 @@ def test_a_position_without_prices_in_a_crisis_moves_by_its_beta(explained_api: 
 
 
 def test_a_crisis_of_two_currencies_is_converted_at_the_rates_of_its_sessions(
-    explained_api: httpx.Client, explained_seed: Seeded
+    explaining: httpx.Client, explained_seed: Seeded
 ) -> None:
     asked = {"scenario": "covid_2020", "symbol": "SAP"}
-    payload = explained(explained_api, "portfolios/mixed/stress", "stress_result", **asked)
+    payload = explained(explaining, "portfolios/mixed/stress", "stress_result", **asked)
     rows = np.searchsorted(SESSIONS, sessions_of(payload))
     rates = 1.01 * DOLLARS_PER_EURO[rows]
     assert list(payload["inputs"]["exchange_rates"]) == ["EUR"]
@@ -198,25 +198,25 @@ def stood(payload: dict[str, Any]) -> Outcomes:
 
 @pytest.mark.parametrize("portfolio", ["quarterly", "mixed", "banded"])
 @pytest.mark.parametrize("kind", ["hypothetical", "reverse"])
-def test_standard_scenarios(explained_api: httpx.Client, portfolio: str, kind: str) -> None:
+def test_standard_scenarios(explaining: httpx.Client, portfolio: str, kind: str) -> None:
     path = f"portfolios/{portfolio}/stress"
-    for served in get(explained_api, path, kind=kind)["data"]:
+    for served in get(explaining, path, kind=kind)["data"]:
         for measure in WHOLE_FIGURES:
-            payload = explained(explained_api, path, "stress_result", scenario=served["scenario"], measure=measure)
+            payload = explained(explaining, path, "stress_result", scenario=served["scenario"], measure=measure)
             outcomes = stood(payload)
             whole = {"total": outcomes.totals, "worst_total": outcomes.worst_totals, **outcomes.figures}
             require_again(payload, served[measure], float(whole[measure][0]) if measure in whole else None)
         for position in served["positions"][:1]:
             asked = {"scenario": served["scenario"], "symbol": position["symbol"], "measure": "pnl"}
-            payload = explained(explained_api, path, "stress_result", **asked)
+            payload = explained(explaining, path, "stress_result", **asked)
             place = list(payload["inputs"]["close"]).index(position["symbol"])
             require_again(payload, position["pnl"], float(stood(payload).pnl[0, place]))
 
 
-def test_limits(explained_api: httpx.Client) -> None:
-    risk = get(explained_api, "portfolios/held/risk")["data"][-1]
+def test_limits(explaining: httpx.Client) -> None:
+    risk = get(explaining, "portfolios/held/risk")["data"][-1]
     for measure, status in (("var_99_1d", "WARN"), ("largest_weight", "BREACH")):
-        payload = explained(explained_api, "portfolios/held/limits", measure=measure)
+        payload = explained(explaining, "portfolios/held/limits", measure=measure)
         limit = Limit(measure, payload["parameters"]["warn"], payload["parameters"]["breach"], "above")
         if measure == "var_99_1d":
             value = risk[measure]
@@ -229,31 +229,31 @@ def test_limits(explained_api: httpx.Client) -> None:
         assert payload["value"] == payload["recomputed"] == state.status == status
         for figure, served in (("value", value), ("headroom", limit.breach - value)):
             require_again(
-                explained(explained_api, "portfolios/held/limits", measure=measure, figure=figure), served, served
+                explained(explaining, "portfolios/held/limits", measure=measure, figure=figure), served, served
             )
 
 
 @pytest.mark.parametrize("portfolio", ["mixed", "held", "banded"])
-def test_currency_splits(explained_api: httpx.Client, portfolio: str) -> None:
+def test_currency_splits(explaining: httpx.Client, portfolio: str) -> None:
     path, window = f"portfolios/{portfolio}/currency", {"start": "2022-03-01", "end": "2022-09-15"}
-    served = get(explained_api, path, **window)
+    served = get(explaining, path, **window)
     for measure in ("local", "fx", "cross", "total"):
-        payload = explained(explained_api, path, measure=measure, **window)
+        payload = explained(explaining, path, measure=measure, **window)
         assert payload["written_by"] is None
         parts = split(payload)
         require_again(payload, served["compounded"][measure], getattr(compounded_contributions(parts), measure))
         for place in (0, 40, -1):
             row = served["sessions"][place]
-            payload = explained(explained_api, path, measure=measure, session=row["session"], **window)
+            payload = explained(explaining, path, measure=measure, session=row["session"], **window)
             require_again(payload, row[measure], float(getattr(split(payload), measure)[place]))
     for exposure in served["exposures"]:
         asked = {"currency": exposure["currency"], **window}
-        payload = explained(explained_api, path, measure="weight", **asked)
+        payload = explained(explaining, path, measure="weight", **asked)
         own = [payload["inputs"]["currencies"].get(s, "USD") for s in payload["inputs"]["close"]]
         weights = held(payload).held.weights[-1]
         again = sum(w for w, code in zip(weights, own, strict=True) if code == exposure["currency"])
         require_again(payload, exposure["weight"], float(again))
-        payload = explained(explained_api, path, measure="fx_return", **asked)
+        payload = explained(explaining, path, measure="fx_return", **asked)
         count = payload["parameters"]["window_sessions"]
         rates = values(payload)[-count - 1 :, own.index(exposure["currency"])]
         require_again(payload, exposure["fx_return"], float(rates[-1] / rates[0] - 1.0))
@@ -281,13 +281,13 @@ def split(payload: dict[str, Any]) -> Any:
         {"measure": "var", "by": "factor", "method": "kernel"},
     ],
 )
-def test_decompositions(explained_api: httpx.Client, request_body: dict[str, Any]) -> None:
+def test_decompositions(explaining: httpx.Client, request_body: dict[str, Any]) -> None:
     path = "/api/v1/portfolios/mixed/decomposition"
-    served = explained_api.post(path, json=request_body).json()
+    served = explaining.post(path, json=request_body).json()
     for part in [None, *served["parts"]]:
         for figure in ("component", "share", "marginal", "incremental", "size") if part else ("total",):
             name = {} if part is None else {"part": part["name"]}
-            answer = explained_api.post(f"{path}/explain", json={**request_body, **name, "figure": figure})
+            answer = explaining.post(f"{path}/explain", json={**request_body, **name, "figure": figure})
             assert answer.status_code == 200, answer.text
             payload = answer.json()
             assert payload["doubts"] == []
@@ -318,34 +318,34 @@ def decomposition(payload: dict[str, Any], figure: str) -> float:
 
 
 @pytest.mark.parametrize("days_if_unknown", [None, 12.0])
-def test_liquidation(explained_api: httpx.Client, days_if_unknown: float | None) -> None:
+def test_liquidation(explaining: httpx.Client, days_if_unknown: float | None) -> None:
     positions = [{"symbol": "AAPL", "target_weight": 0.3}, {"symbol": "SAP", "target_weight": 0.7}]
     liquidity = {"portfolio_value": 2e6, "days_if_unknown": days_if_unknown}
     body = {"positions": positions, "rebalancing": "daily", "base_currency": "USD", "liquidity": liquidity}
-    served = explained_api.post("/api/v1/calculate", json=body).json()
+    served = explaining.post("/api/v1/calculate", json=body).json()
     for figure in served["liquidity"]["figures"]:
         for name in ("var", "liquidity_adjusted_var"):
             asked = {"figure": name, "at": figure["confidence"]}
-            payload = sold(explained_api, {**body, **asked})
+            payload = sold(explaining, {**body, **asked})
             made = liquidated(payload)
             again = made.value_at_risk if name == "var" else made.liquidity_adjusted_var
             require_again(payload, figure[name], again)
     for position in served["positions"]:
         asked = {"figure": "liquidation_sessions", "symbol": position["symbol"]}
-        payload = sold(explained_api, {**body, **asked})
+        payload = sold(explaining, {**body, **asked})
         require_again(payload, position["liquidation_sessions"], payload["recomputed"])
     assert served["positions"][0]["liquidation_sessions"] > 0
     assert served["liquidity"]["without_volume"] == ["SAP"]
     assert list(payload["inputs"]["exchange_rates"]) == ["EUR"]
 
 
-def test_spreads(explained_api: httpx.Client) -> None:
+def test_spreads(explaining: httpx.Client) -> None:
     positions = [{"symbol": "AAPL", "target_weight": 0.3}, {"symbol": "SAP", "target_weight": 0.7}]
     spreads = [{"symbol": "AAPL", "mean": 0.002, "deviation": 0.001}, {"symbol": "SAP", "mean": 0.01}]
     body = {"positions": positions, "rebalancing": "daily", "base_currency": "USD", "liquidity": {"spreads": spreads}}
-    served = explained_api.post("/api/v1/calculate", json=body).json()
+    served = explaining.post("/api/v1/calculate", json=body).json()
     for symbol, cost in [(None, served["liquidity"]), *((row["symbol"], row) for row in served["positions"])]:
-        payload = sold(explained_api, {**body, "figure": "spread_cost", "symbol": symbol})
+        payload = sold(explaining, {**body, "figure": "spread_cost", "symbol": symbol})
         given, weights = payload["parameters"], payload["inputs"]["weights"]
         made = {
             name: weight
@@ -355,7 +355,7 @@ def test_spreads(explained_api: httpx.Client) -> None:
         }
         require_again(payload, cost["spread_cost"], sum(made.values()) if symbol is None else made[symbol])
         assert "Bangia" in payload["definition"]["source"]
-    unsaid = sold(explained_api, {**body, "liquidity": {}, "figure": "spread_cost"})
+    unsaid = sold(explaining, {**body, "liquidity": {}, "figure": "spread_cost"})
     assert (unsaid["value"], unsaid["undefined_because"]) == (None, "spread_unknown")
 
 

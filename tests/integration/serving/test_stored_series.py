@@ -69,8 +69,8 @@ def keeping(stored: Seeded) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(params=["client", "keeping"])
-def either(request: pytest.FixtureRequest) -> httpx.Client:
-    return request.getfixturevalue(request.param)
+def either(client: httpx.Client, keeping: httpx.Client, request: pytest.FixtureRequest) -> httpx.Client:
+    return client if request.param == "client" else keeping
 
 
 def traded(instruments: tuple[int, ...], close: float = 100.0) -> Columns:
