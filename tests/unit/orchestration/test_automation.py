@@ -17,7 +17,8 @@ from pipeline.orchestration.partitions import MONTHLY
 from pipeline.orchestration.table_assets import INPUT_MONTHS_METADATA
 from pipeline.risk.definitions import build_definitions as risk
 
-NOON = datetime(2022, 12, 15, 12, tzinfo=UTC)
+NOON = datetime(1996, 12, 15, 12, tzinfo=UTC)
+"""An early one: a tick looks at every month up to now, and what it asks for depends on few of them."""
 MONTHS = MONTHLY.get_partition_keys(current_time=NOON)
 DEFINITIONS = dg.Definitions(
     assets=[asset for build in (market_data, risk) for asset in build().assets or []],
@@ -99,8 +100,8 @@ def test_a_first_deployment_asks_for_nothing(daemon: Daemon) -> None:
 
 
 def test_an_old_month_of_prices_asks_once_for_the_months_that_read_it(settled: Daemon) -> None:
-    settled.computed("prices", ["2005-03-01"])
-    first = MONTHS.index("2005-03-01")
+    settled.computed("prices", ["1993-03-01"])
+    first = MONTHS.index("1993-03-01")
     readers = {asset: MONTHS[first : first + months_read(asset) + 1] for asset in DERIVED}
     assert len(readers["instrument_risk"]) == 14
     assert settled.tick() == readers
@@ -112,23 +113,23 @@ def test_an_old_month_of_prices_asks_once_for_the_months_that_read_it(settled: D
 
 
 def test_an_old_month_of_rates_asks_for_the_portfolios_that_may_be_converted(settled: Daemon) -> None:
-    settled.computed("fx_rates", ["2005-03-01"])
-    first = MONTHS.index("2005-03-01")
+    settled.computed("fx_rates", ["1993-03-01"])
+    first = MONTHS.index("1993-03-01")
     # A month further than prices: on the first session the rate may be one of the week before.
     assert settled.tick() == {"portfolio_risk": MONTHS[first : first + months_read("portfolio_risk") + 2]}
     assert settled.tick() == {}
 
 
 def test_a_corrected_interest_rate_asks_for_the_months_that_may_read_it(settled: Daemon) -> None:
-    settled.computed("interest_rates", ["2005-03-01"])
-    first = MONTHS.index("2005-03-01")
+    settled.computed("interest_rates", ["1993-03-01"])
+    first = MONTHS.index("1993-03-01")
     # A month further than prices: on the first session the rate may be one of the fortnight before.
     assert settled.tick() == {asset: MONTHS[first : first + months_read(asset) + 2] for asset in DERIVED}
     assert settled.tick() == {}
 
 
 def test_interest_rates_that_were_never_read_hold_nothing_back(settled: Daemon) -> None:
-    settled.computed("prices", ["2005-03-01"])
+    settled.computed("prices", ["1993-03-01"])
     assert set(settled.tick()) == set(DERIVED)
 
 
@@ -137,8 +138,8 @@ def test_units_of_drift_bands_ask_for_the_months_that_read_them_once_they_have_c
     settled.tick()
     settled.computed("portfolio_units", MONTHS[12:], version="1")
     assert settled.tick() == {}
-    settled.computed("portfolio_units", ["2005-03-01"], version="2")
-    first = MONTHS.index("2005-03-01")
+    settled.computed("portfolio_units", ["1993-03-01"], version="2")
+    first = MONTHS.index("1993-03-01")
     assert settled.tick() == {"portfolio_risk": MONTHS[first : first + months_read("portfolio_risk") + 1]}
     assert settled.tick() == {}
 
@@ -150,7 +151,7 @@ def test_missing_prices_hold_back(daemon: Daemon) -> None:
     for asset in ("instruments", "prices", "fx_rates"):
         daemon.checked(asset, passed=True)
     daemon.tick()
-    daemon.computed("fx_rates", ["2005-03-01"])
+    daemon.computed("fx_rates", ["1993-03-01"])
     assert daemon.tick() == {}
 
 
@@ -178,7 +179,7 @@ def test_instruments_count_when_they_have_changed(settled: Daemon) -> None:
 
 
 def test_a_failed_blocking_check_of_an_input_holds_back(settled: Daemon) -> None:
-    settled.computed("prices", ["2015-03-01"])
+    settled.computed("prices", ["1994-03-01"])
     settled.checked("prices", passed=False)
     assert settled.tick() == {}
     settled.checked("prices", passed=True)
