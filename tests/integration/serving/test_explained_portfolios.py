@@ -102,9 +102,7 @@ def test_contributions(explaining: httpx.Client, portfolio: str) -> None:
     for row in rows[-2:]:
         for measure in CONTRIBUTION_FIGURES:
             asked = {"symbol": row["symbol"], "measure": measure, "session": row["session"]}
-            payload = explained(
-                explaining, f"portfolios/{portfolio}/contributions", "portfolio_contribution", **asked
-            )
+            payload = explained(explaining, f"portfolios/{portfolio}/contributions", "portfolio_contribution", **asked)
             place, series = list(payload["inputs"]["close"]).index(row["symbol"]), held(payload).held
             measured, _, part = measure.rpartition("_")
             weights, returns = (
