@@ -47,7 +47,8 @@ run: $(VENV)/.installed-run  ## Materialise everything on real bundled prices an
 up: $(VENV)/.installed-run  ## Serve the Dagster UI, its daemon and the API on loopback
 	@$(BIN)/fintech up
 
-test: lint types contracts kernels  ## Lint, types, import contracts and every test that needs no Docker
+test: $(VENV)/.installed-dev  ## Lint, types, import contracts and every test that needs no Docker
+	@$(MAKE) --no-print-directory -j 2 lint types contracts kernels
 	@tests/browser/run-with-chromium.sh $(BIN)/pytest
 
 # Once, before several workers and the servers that they start would each compile what they call first.
