@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.integration.serving.conftest import own_seeded, serve  # noqa: F401 - fixtures of the seeded services
+from tests.integration.serving.conftest import new_seeded, own_seeded, serve  # noqa: F401 - fixtures of the services
 from tests.integration.serving.running import Serve
 from tests.integration.serving.seeding import Seeded
 
