@@ -53,9 +53,7 @@ test: $(VENV)/.installed-dev  ## Lint, types, import contracts and every test th
 
 # Once, before several workers and the servers that they start would each compile what they call first.
 kernels: $(VENV)/.installed-dev
-	@mkdir -p .cache/kernels
-	@FINTECH_STORED_MODELS=stationary_bootstrap,student_t,gbm,filtered_historical,t_copula \
-		$(BIN)/python -m fintech.rehearsal .cache/kernels > .cache/kernels/rehearsed
+	@$(BIN)/python -m tests.kernels > /dev/null
 
 test-fast: $(VENV)/.installed-dev  ## Unit and architecture tests only
 	@$(BIN)/pytest tests/unit tests/architecture tests/golden

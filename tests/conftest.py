@@ -21,6 +21,7 @@ from psycopg import sql
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import Database, database_name, libpq_url, with_database
 from pipeline.store.migrating import migrate
+from tests.kernels import use_kernels
 
 CONNECTIONS = 400
 """Each worker holds some twenty services at a time, and each of them up to twelve."""
@@ -28,6 +29,11 @@ MEMORY = Path("/dev/shm")
 ROOM_BYTES = 10 * 2**30
 """What the machine must have left of memory for databases to lie there: a copy, of 500 files, takes 25 ms there, and
 100 to 300 on a disk. All that are in use together need two to three GiB."""
+
+
+def pytest_configure() -> None:
+    """Keep compiled code together, before anything is imported that compiles."""
+    use_kernels()
 
 
 def pytest_collection_finish() -> None:

@@ -19,6 +19,7 @@ import pytest
 from pipeline.base.settings import PROJECT_ROOT
 from pipeline.store.embedded import embedded_server
 from pipeline.store.engine import libpq_url, with_database
+from tests.kernels import give_kernels
 from tests.ports import free_port_offset
 
 ENDS_WITHIN_SECONDS = 600
@@ -162,6 +163,13 @@ def command_line(tmp_path: Path) -> Iterator[CommandLine]:
     made.end()
 
 
+@pytest.fixture
+def compiled_command_line(command_line: CommandLine) -> CommandLine:
+    """A command line whose data folder has compiled code and nothing else."""
+    give_kernels(command_line.data_dir)
+    return command_line
+
+
 @pytest.fixture(scope="session")
 def shared_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """A command line whose data folder tests of one xdist group disturb, fill and serve, in this order."""
@@ -172,8 +180,9 @@ def shared_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
 
 @pytest.fixture(scope="module")
 def backfill_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    """A command line whose data folder a module of tests fills."""
+    """A command line whose data folder has compiled code, and a module of tests fills."""
     made = CommandLine(tmp_path_factory.mktemp("backfill") / "data", free_port_offset())
+    give_kernels(made.data_dir)
     yield made
     made.end()
 

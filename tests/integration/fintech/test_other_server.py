@@ -34,7 +34,7 @@ def folder_of_prices(tmp_path: Path) -> Path:
 
 
 def test_the_whole_job_runs_on_it_and_starts_no_other(
-    command_line: CommandLine, new_empty_database: Callable[[], str], folder_of_prices: Path
+    compiled_command_line: CommandLine, new_empty_database: Callable[[], str], folder_of_prices: Path
 ) -> None:
     address = new_empty_database()
     variables = {
@@ -42,11 +42,11 @@ def test_the_whole_job_runs_on_it_and_starts_no_other(
         "FINTECH_PROVIDER": "csv",
         "FINTECH_CSV_DIR": str(folder_of_prices),
     }
-    first = command_line.run("run", **variables)
+    first = compiled_command_line.run("run", **variables)
     assert (first.exit_code, first.errors) == (0, "")
     subjects = [line.split(" ")[0] for line in first.output.splitlines()]
     assert all(subjects.count(subject) == 2 for subject in (*SYMBOLS, "core", "tech"))
-    assert not (command_line.data_dir / "pg").exists()
+    assert not (compiled_command_line.data_dir / "pg").exists()
     with psycopg.connect(libpq_url(address)) as connection:
         rows = connection.execute(
             "SELECT symbol, count(*) FROM price JOIN instrument ON id = instrument_id GROUP BY symbol"
@@ -54,6 +54,6 @@ def test_the_whole_job_runs_on_it_and_starts_no_other(
     offered = {symbol: (folder_of_prices / f"{symbol}.csv").read_text().count("\n") - 1 for symbol in SYMBOLS}
     assert dict(rows) == offered
 
-    second = command_line.run("run", **variables)
+    second = compiled_command_line.run("run", **variables)
     assert (second.exit_code, second.errors) == (0, "")
     assert ", 0 rows written:" in second.output

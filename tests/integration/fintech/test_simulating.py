@@ -17,10 +17,10 @@ ASKED = ("--fit-window", "500", "--horizon", "2520", "--paths", "8000", "--seed"
 
 
 @pytest.mark.slow
-def test_it_prints_progress_and_the_digits_of_the_api(command_line: CommandLine, database: Database) -> None:
+def test_it_prints_progress_and_the_digits_of_the_api(compiled_command_line: CommandLine, database: Database) -> None:
     seed(database)
     options = (*ASKED, "--goal", "0.5", "--ruin", "0.3")
-    ended = command_line.run("simulate", "held", *options, "--json", DATABASE_URL=database.url)
+    ended = compiled_command_line.run("simulate", "held", *options, "--json", DATABASE_URL=database.url)
     assert ended.exit_code == 0, ended.errors
     assert "8000/8000 paths" in ended.errors
     assert len(ended.errors.splitlines()) >= 3
@@ -34,10 +34,10 @@ def test_it_prints_progress_and_the_digits_of_the_api(command_line: CommandLine,
 
 
 @pytest.mark.slow
-def test_weights_are_simulated_into_a_table(command_line: CommandLine, database: Database) -> None:
+def test_weights_are_simulated_into_a_table(compiled_command_line: CommandLine, database: Database) -> None:
     seed(database)
     weights = ("--weight", "AAPL=0.6", "--weight", "MSFT=0.4")
-    ended = command_line.run("simulate", *weights, *ASKED, DATABASE_URL=database.url)
+    ended = compiled_command_line.run("simulate", *weights, *ASKED, DATABASE_URL=database.url)
     assert (ended.exit_code, ended.errors) == (0, "")
     assert "8000/8000 paths" in ended.output
     assert "VaR 99 at the horizon" in ended.output

@@ -79,7 +79,7 @@ def explaining_elsewhere(explained_seed: Seeded) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(params=["in_process", "over_http"])
+@pytest.fixture(scope="session", params=["in_process", "over_http"])
 def explained_api(
     explaining: httpx.Client, explaining_elsewhere: httpx.Client, request: pytest.FixtureRequest
 ) -> httpx.Client:
