@@ -14,7 +14,6 @@ from pipeline.base.compiled_code import compiled_code_folder, is_complete, use_c
 from pipeline.base.settings import PROJECT_ROOT, export_environment
 
 CACHE = PROJECT_ROOT / ".cache"
-MODELS = ("stationary_bootstrap", "student_t", "gbm", "filtered_historical", "t_copula")
 
 
 def use_kernels() -> Path:
@@ -29,16 +28,19 @@ def give_kernels(data_dir: Path) -> None:
     """Spare a platform with a data folder of its own the minute in which it would compile, if all is compiled here."""
     folder = compiled_code_folder(CACHE)
     if is_complete(folder):
-        shutil.copytree(folder, compiled_code_folder(data_dir))
+        # Another test may compile what was not rehearsed, under a name that it changes at the end.
+        shutil.copytree(folder, compiled_code_folder(data_dir), ignore=shutil.ignore_patterns("*.tmp.*"))
 
 
 def _compile() -> None:
     folder = use_kernels()
     if is_complete(folder):
         return
-    export_environment({"FINTECH_STORED_MODELS": ",".join(MODELS)})
-    from fintech import rehearsal  # noqa: PLC0415 - reads the environment when it is imported
+    # numba reads the environment when it is imported.
+    from fintech import rehearsal  # noqa: PLC0415
+    from pipeline.simulation.models import MODELS  # noqa: PLC0415
 
+    export_environment({"FINTECH_STORED_MODELS": ",".join(MODELS)})
     rehearsal.main(folder, os.getppid())
 
 

@@ -24,30 +24,25 @@ STARTS_WITHIN_SECONDS = 60.0
 
 
 @contextmanager
-def running_chromium(executable: str, profile: Path) -> Iterator[Path]:
-    """A browser without a window that others may drive, and the folder of its profile."""
-    command = [executable, "--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}", *ARGUMENTS]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([*command, "about:blank"], **streams) as process:
-        try:
-            yield profile
-        finally:
-            process.terminate()
-
-
-def devtools_address(profile: Path) -> str:
-    """Where a browser with that profile is driven, as soon as it can be.
+def running_chromium(executable: str, profile: Path) -> Iterator[str]:
+    """Address at which a browser without a window is driven, as soon as it can be; it keeps itself in a new folder.
 
     Raises
     ------
-    TimeoutError
-        If it tells no address within `STARTS_WITHIN_SECONDS`.
+    RuntimeError
+        If it ends, or tells no address within `STARTS_WITHIN_SECONDS`.
     """
+    command = [executable, "--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}", *ARGUMENTS]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     told = profile / "DevToolsActivePort"
-    deadline = time.monotonic() + STARTS_WITHIN_SECONDS
-    while not (told.exists() and len(lines := told.read_text().splitlines()) == 2):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"Chromium has not started within {STARTS_WITHIN_SECONDS:.0f} s")
-        time.sleep(0.05)
-    port, path = lines
-    return f"ws://127.0.0.1:{port}{path}"
+    with subprocess.Popen([*command, "about:blank"], **streams) as process:
+        try:
+            deadline = time.monotonic() + STARTS_WITHIN_SECONDS
+            while not (told.exists() and len(lines := told.read_text().splitlines()) == 2):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"Chromium has not started (exit code {process.poll()})")
+                time.sleep(0.05)
+            port, path = lines
+            yield f"ws://127.0.0.1:{port}{path}"
+        finally:
+            process.terminate()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.chromium import VIEWPORT, devtools_address, running_chromium
+from tests.browser.chromium import VIEWPORT, running_chromium
 from tests.lacking import lacking
 
 
@@ -18,8 +18,8 @@ def devtools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     executable = shutil.which("chromium")
     if executable is None:
         lacking("chromium", "chromium is not on the PATH", "On Debian: apt-get install chromium")
-    with running_chromium(executable, tmp_path_factory.mktemp("chromium")) as profile:
-        yield devtools_address(profile)
+    with running_chromium(executable, tmp_path_factory.mktemp("chromium")) as address:
+        yield address
 
 
 @pytest.fixture

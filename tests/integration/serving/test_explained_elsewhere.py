@@ -40,6 +40,16 @@ def test_an_explanation_is_passed_on(
     assert here.json()["inputs"]
 
 
+def test_so_is_that_of_what_is_computed_on_request(
+    explaining: httpx.Client, explaining_elsewhere: httpx.Client
+) -> None:
+    path = "/api/v1/portfolios/mixed/decomposition/explain"
+    body = {"measure": "volatility", "by": "position", "part": "SAP", "figure": "component"}
+    here, there = (client.post(path, json=body) for client in (explaining, explaining_elsewhere))
+    assert here.status_code == there.status_code == 200, here.text
+    assert here.json() == there.json()
+
+
 def test_so_is_what_cannot_be_explained(explaining: httpx.Client, explaining_elsewhere: httpx.Client) -> None:
     path = "/api/v1/portfolios/held/tail/explain?method=guess&measure=var_99_1d"
     here, there = (client.get(path) for client in (explaining, explaining_elsewhere))
