@@ -100,7 +100,8 @@ class Pulse:
             logger.warning("Postgres does not answer (%s); requests are refused until it does", why)
 
     def _ask_when_doubted(self) -> None:
-        connection: psycopg.Connection | None = None
+        # Made before somebody doubts: a full machine takes longer to begin a connection than a question may last.
+        connection = self._connected_early()
         while self._asked.wait() and not self._is_closed.is_set():
             self._asked.clear()
             connection = self._ask_until_it_answers(connection)
@@ -109,15 +110,17 @@ class Pulse:
 
     def _ask_until_it_answers(self, connection: psycopg.Connection | None) -> psycopg.Connection | None:
         while not self._is_closed.is_set():
+            is_old = connection is not None
             try:
                 connection = connection or self._connect()
                 require_answer(connection)
             except psycopg.Error as error:
-                self._lose(type(error).__name__)
                 if connection is not None:
                     connection.close()
                 connection = None
-                self._is_closed.wait(PAUSE_SECONDS)
+                if not is_old:  # what was connected before tells of the server that was there then
+                    self._lose(type(error).__name__)
+                    self._is_closed.wait(PAUSE_SECONDS)
                 continue
             self.heard_at = time.monotonic()
             self._asked_at = None
@@ -126,6 +129,13 @@ class Pulse:
                 logger.warning("Postgres answers again")
             break
         return connection
+
+    def _connected_early(self) -> psycopg.Connection | None:
+        """A connection for the first question; None if the server is not up yet."""
+        try:
+            return self._connect()
+        except psycopg.Error:
+            return None
 
     def _connect(self) -> psycopg.Connection:
         return _Question.connect(
